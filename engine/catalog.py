@@ -1,0 +1,51 @@
+"""What can be named in the experiment file: strategy, model, dataset -> module path and one line about it.
+
+A new one is one new file and one line here; the contract tests run over these tables. Nothing is imported until asked.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from engine.core.topology import StrategyTraits
+
+__all__ = ["DATASETS", "LAUNCHERS", "MODELS", "STRATEGIES", "STRATEGY_TRAITS", "load"]
+
+STRATEGIES = {
+    "single": ("engine.worker.strategies.single:Single", "the baseline: one process, no process group"),
+    "dp": ("engine.worker.strategies.dp:Dp", "one process, a replica of the model per device (per thread on CPU)"),
+    "ddp": ("engine.worker.strategies.ddp:Ddp", "DistributedDataParallel: one process per device, gradients averaged"),
+    "rpc_pipeline": ("engine.worker.strategies.rpc_pipeline:RpcPipeline", "stages on RPC workers, micro-batches in flight"),
+}
+
+STRATEGY_TRAITS = {
+    "single": StrategyTraits(is_one_process=True),
+    "dp": StrategyTraits(is_one_process=True, devices_from="dp.num_replicas"),
+    "ddp": StrategyTraits(),
+    "rpc_pipeline": StrategyTraits(devices_from="rpc_pipeline.num_stages", num_driver_ranks=1, is_data_parallel=False),
+}
+
+MODELS = {
+    "lenet5": ("engine.worker.models.lenet5:build", "LeNet-5 with average pooling and ReLU, 62,006 parameters at 3x32x32"),
+    "mlp": ("engine.worker.models.mlp:build", "fully connected layers; model_args: hidden = [512, 512]"),
+    "mnist_cnn": ("engine.worker.models.mnist_cnn:build", "two convolutions, two linear layers, 51,902 parameters at 1x28x28"),
+    "mnist_rnn": ("engine.worker.models.mnist_rnn:build", "an LSTM over image rows, 26,602 parameters at 1x28x28"),
+}
+
+DATASETS = {
+    "digits": ("engine.worker.datasets.digits:load", "1,797 real 8x8 handwritten digits, shipped inside"),
+    "synthetic": ("engine.worker.datasets.synthetic:load", "class-dependent images or sequences of any shape, from the seed"),
+}
+
+LAUNCHERS = {"local": ("engine.launchers.local:LocalLauncher", "torchrun agents on this machine")}
+
+
+def load(target: str) -> Any:
+    """Import ``"package.module:attribute"``.
+
+    Raises:
+        ImportError, AttributeError: as the import raised them.
+    """
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,77 @@
+"""The event lines: what each kind carries, and how a line is read.
+
+A line is one JSON object (DESIGN 4.3). ``ddptui.lines.LineWriter`` writes them; ``decode_line`` reads them and never
+raises. Readers must accept unknown kinds and keys. Times: ``time_s`` Unix seconds, ``mono_s`` the host's monotonic clock.
+
+Common keys of every line: ``kind, time_s, mono_s, seq, rank, attempt``.
+
+===========  =========================================================================================================
+kind         further keys
+===========  =========================================================================================================
+run_start    world_size, local_rank, node_rank, nodes, num_devices, host, pid, device ("cpu", "NVIDIA ..."), backend,
+             torch, num_threads, cores (list), role ("rank" | "driver" | "stage"), strategy, description (one line),
+             num_parameters, train_samples, validation_samples, test_samples, num_classes, input_shape,
+             global_batch_size, local_batch_size, steps_per_epoch, num_steps (planned, or null), num_epochs (or null),
+             lr, seed, data_note ("" or e.g. "synthetic data"), startup_s (process start to here)
+epoch_start  epoch, step
+step         epoch, step_first, step (last, 0-based, of the window), num_steps, samples and correct (this rank's, summed
+             over the window; correct null where not counted; absent for ranks that see no samples), loss, loss_min,
+             loss_max, loss_last (means per sample of this rank; null where unknown), lr, window_s (wall seconds of the
+             window), phases {name: s summed over the window}, boundary {step_s, phases, spans?}: the last step alone
+             (spans, pipelines only: [[op "F"|"B"|"W", micro_batch, start mono_s, end mono_s], ...])
+epoch_stop   epoch, step, num_steps, train_s, epoch_s (train_s + eval_s + snapshot), samples, loss, correct
+eval         epoch, step, split ("validation" | "test"), samples, loss, accuracy (or null), eval_s, metrics {name: mean};
+             written by one rank only, sums over all ranks
+metric       name: value pairs of a user's own; samples (of this rank since its last call) or global_samples
+snapshot     epoch, step, path, snapshot_s
+message      level ("info" | "warning"), text
+error        type, message, file, line, traceback (text), is_peer_error
+run_stop     reason (one line: "epochs", "steps", ...), epoch, step, num_steps, train_s, eval_s, snapshot_s, real_s,
+             user_s, system_s, peak_memory_bytes (host, maximum resident set), peak_device_memory_bytes (or null)
+system       of a node (rank null): node_rank, cpu_percent (of all cores), memory_used_bytes, memory_total_bytes,
+             net_sent_bytes, net_received_bytes (since boot), load_1m, ranks {rank: {cpu_percent, rss_bytes}},
+             gpus [{index, util_percent, memory_used_bytes, memory_total_bytes}]
+===========  =========================================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+__all__ = ["MAX_LINE_BYTES", "PHASES", "Event", "decode_line"]
+
+Event = dict[str, Any]
+
+PHASES = ("data", "forward", "backward", "comm", "bubble", "optimizer", "other")
+"""Phases of a step in the order they are drawn. An open map: readers accept others."""
+
+MAX_LINE_BYTES = 4 * 1024 * 1024
+"""A longer line is garbage: counted, not read."""
+
+_decoder = msgspec.json.Decoder(dict[str, Any])
+
+
+def decode_line(line: bytes) -> Event | None:
+    """Return the event in ``line``, or None for anything that is not one (garbage is counted by the caller)."""
+    if not line.strip() or len(line) > MAX_LINE_BYTES:
+        return None
+    event: Event | None
+    try:
+        event = _decoder.decode(line)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        event = _decode_leniently(line)
+    if event is None or not isinstance(event.get("kind"), str):
+        return None
+    return event
+
+
+def _decode_leniently(line: bytes) -> Event | None:
+    """NaN and Infinity are not JSON, and training makes them: the standard library reads them."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) else None

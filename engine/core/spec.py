@@ -1,0 +1,243 @@
+"""What one run is: the resolved configuration, every key of which may stand in the experiment file.
+
+The models are frozen and refuse unknown keys. ``RunConfig`` is what ``run.json`` holds and what the worker reads; it
+knows nothing of files. Reading the experiment file, with the position of each key, is ``engine.core.document``;
+making runs of it is ``engine.core.plan``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = [
+    "Ddp",
+    "Dp",
+    "Optimizer",
+    "RpcPipeline",
+    "RunConfig",
+    "RunSpec",
+    "Scheduler",
+    "Slow",
+    "Stop",
+]
+
+Positive = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class Strict(BaseModel):
+    """Frozen, strict about types (an int may stand for a float), and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class Optimizer(Strict):
+    """``optimizer = { name = "sgd", lr = 0.05, momentum = 0.9 }``: torch.optim's optimizers by their lower-case name."""
+
+    name: Literal["sgd", "adam", "adamw", "adadelta", "rmsprop"] = "sgd"
+    lr: PositiveFloat
+    """Learning rate before ``lr_scaling``."""
+    momentum: Ratio | None = None
+    nesterov: bool | None = None
+    dampening: float | None = None
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    betas: Annotated[list[Ratio], Field(min_length=2, max_length=2)] | None = None
+    eps: PositiveFloat | None = None
+    amsgrad: bool | None = None
+    rho: Ratio | None = None
+    alpha: Ratio | None = None
+    centered: bool | None = None
+
+    @model_validator(mode="after")
+    def _only_own_arguments(self) -> Self:
+        allowed = {
+            "sgd": {"momentum", "nesterov", "dampening", "weight_decay"},
+            "adam": {"betas", "eps", "amsgrad", "weight_decay"},
+            "adamw": {"betas", "eps", "amsgrad", "weight_decay"},
+            "adadelta": {"rho", "eps", "weight_decay"},
+            "rmsprop": {"alpha", "eps", "momentum", "centered", "weight_decay"},
+        }[self.name]
+        wrong = sorted(set(self.arguments()) - allowed)
+        if wrong:
+            raise ValueError(f"{self.name} does not take {', '.join(wrong)}; it takes lr, {', '.join(sorted(allowed))}")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs momentum > 0")
+        return self
+
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments of the torch optimizer beside ``lr``: those that were given."""
+        return self.model_dump(exclude={"name", "lr"}, exclude_none=True)
+
+
+class Scheduler(Strict):
+    """``scheduler = { name = "step", step_size = 1, gamma = 0.7 }``; counted in epochs."""
+
+    name: Literal["constant", "step", "multistep", "exponential", "cosine"] = "constant"
+    step_size: Positive = 1
+    """``step``: epochs between two decays."""
+    milestones: list[Positive] = []
+    """``multistep``: the epochs after which the rate decays."""
+    gamma: PositiveFloat = 0.1
+    """``step``, ``multistep``, ``exponential``: the factor of a decay."""
+    t_max: Positive | None = None
+    """``cosine``: epochs of half a period; the run's ``epochs`` where not given."""
+    eta_min: Annotated[float, Field(ge=0)] = 0.0
+    """``cosine``: the rate at the end."""
+
+
+class Stop(Strict):
+    """What ends a run beside ``epochs``; the first that is reached ends it."""
+
+    steps: Positive | None = None
+    minutes: PositiveFloat | None = None
+    """Wall time since the first step of the run, in minutes; looked at after every step."""
+    test_accuracy: Ratio | None = None
+    """Reached when an evaluation's test accuracy is at least this ratio."""
+    loss: PositiveFloat | None = None
+    """Reached when an epoch's mean training loss is at most this."""
+
+
+class Dp(Strict):
+    """Data parallel in one process."""
+
+    num_replicas: Positive | Literal["gpu"] = 2
+    """Replicas of the model, one a thread on CPU, one a device on CUDA ("gpu" takes all)."""
+
+
+class Ddp(Strict):
+    """DistributedDataParallel, or the textbook ways beside it."""
+
+    comm_hook: Literal["none", "fp16", "bf16", "powersgd"] = "none"
+    powersgd_rank: Positive = 1
+    bucket_cap_mb: PositiveFloat = 25.0
+    gradient_sync: Literal["bucketed", "allreduce", "allgather"] = "bucketed"
+    """``bucketed`` is DDP; the others: one collective per parameter after the backward pass, then the mean."""
+
+
+class RpcPipeline(Strict):
+    """The model in stages on RPC workers, one rank each, and a driver rank."""
+
+    num_stages: Annotated[int, Field(ge=2)] = 2
+    num_micro_batches: Positive = 4
+    split: Literal["auto"] | list[str] = "auto"
+    """``auto`` balances stages by measured time; else the names of the layers that begin stage 1, 2, ..."""
+    autograd: Literal["local", "distributed"] = "local"
+    schedule: Literal["gpipe", "1f1b"] = "gpipe"
+
+
+class Slow(Strict):
+    """A straggler made on purpose: ``slow = { rank = 1, phase = "forward", delay_s = 0.02 }``."""
+
+    rank: NonNegative
+    phase: Literal["data", "forward", "backward", "comm", "optimizer"]
+    delay_s: PositiveFloat
+    """Seconds slept in this phase of every step of this rank."""
+
+
+class RunConfig(Strict):
+    """Everything that says how one run trains. Each field is a key of the experiment file and may be a matrix axis."""
+
+    model: str
+    """A name of the catalog (``ddptui ls models``) or ``"package.module:attribute"``."""
+    model_args: dict[str, Any] = {}
+    dataset: str
+    """A name of the catalog or ``"package.module:attribute"``."""
+    dataset_args: dict[str, Any] = {}
+    dataset_size: Positive | None = None
+    """Use only this many training samples, drawn with the seed."""
+    data_root: str | None = None
+    validation: Ratio | Positive = 0.0
+    """Share (below 1) or number of training samples held out, drawn with the seed; 0 for none."""
+    evaluation: Literal["sharded", "every_rank"] = "sharded"
+    evaluate_every: NonNegative = 1
+    """Epochs between two evaluations (the last epoch is always evaluated); 0 for never."""
+    augment: list[Literal["crop", "flip"]] = []
+    """Batched augmentation of training images: random crop with padding 4, random horizontal flip."""
+
+    strategy: str = "single"
+    world_size: Positive | Literal["gpu"] = 1
+    """Ranks that torchrun starts, the RPC driver included; "gpu" for one per GPU."""
+    nodes: Positive = 1
+    launcher: Literal["local"] = "local"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    backend: Literal["auto", "gloo", "nccl"] = "auto"
+    cores_per_rank: Positive | Literal["all"] = 1
+    """CPU cores each rank (each replica of dp) is pinned to, and its intra-op threads; "all" shares all cores."""
+
+    global_batch_size: Positive | None = None
+    """Samples of one optimizer step over all ranks; exactly one of this and ``local_batch_size`` is given."""
+    local_batch_size: Positive | None = None
+    """Samples of one optimizer step per device and accumulation step."""
+    gradient_accumulation_steps: Positive = 1
+    epochs: Positive | None = None
+    stop: Stop = Stop()
+    optimizer: Optimizer
+    lr_scaling: Literal["none", "linear", "sqrt"] = "none"
+    """Multiply ``lr`` by the number of data-parallel devices, or its square root."""
+    scheduler: Scheduler = Scheduler()
+    loss: str = "cross_entropy"
+    """``cross_entropy``, ``mse``, ``nll`` or ``"package.module:attribute"``."""
+    metrics: list[str] = ["accuracy"]
+    """``accuracy`` or ``"package.module:attribute"``: a function of (outputs, targets) giving the sum over samples."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    compile: bool = False
+    channels_last: bool = False
+    seed: NonNegative = 0
+    seed_policy: Literal["per_repeat", "fixed"] = "per_repeat"
+    """``per_repeat``: repeat k uses seed + k."""
+
+    dp: Dp = Dp()
+    ddp: Ddp = Ddp()
+    rpc_pipeline: RpcPipeline = RpcPipeline()
+    slow: Slow | None = None
+
+    timeout: PositiveFloat | None = None
+    """Seconds after which the run is ended as failed."""
+    python: str | None = None
+    """The interpreter of the ranks; ddptui and torch must be installed there."""
+    env: dict[str, str] = {}
+    setup: list[str] = []
+    """Shell lines run before the ranks start (``module load ...``)."""
+
+    @model_validator(mode="after")
+    def _one_batch_size(self) -> Self:
+        if (self.global_batch_size is None) == (self.local_batch_size is None):
+            raise ValueError("give exactly one of global_batch_size (strong scaling) and local_batch_size (weak scaling)")
+        return self
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.epochs is None and self.stop.steps is None and self.stop.minutes is None:
+            raise ValueError("nothing is sure to end the run: give epochs, stop.steps or stop.minutes")
+        return self
+
+
+class RunSpec(Strict):
+    """One run as ``run.json`` holds it: who it is, and its frozen configuration.
+
+    ``id`` is ``point`` with the repeat in it: point ``ddp-w2-3fa9c1``, run ``ddp-w2-r0-3fa9c1``.
+    """
+
+    format: Literal[1] = 1
+    id: str
+    experiment: str
+    point: str
+    repeat: NonNegative
+    axes: dict[str, Any]
+    """This run's value on each axis of the matrix, in the order of the file (named tables by their name)."""
+    baseline: str | None
+    """The point this run is compared with (itself for the baseline), or None where there is none."""
+    baseline_reason: str
+    """One line: how the baseline was chosen, or why there is none."""
+    config: RunConfig
+    """With the seed of this repeat."""
+    num_devices: Positive
+    """What computes: ranks, dp replicas, pipeline stages (the RPC driver apart). 1 until known where it is "gpu"."""
+    project_dir: str
+    """The folder of the experiment file: first on the path when the user's own modules are imported."""
+    code_digest: str
+    """Digest of the user's own modules that the configuration names, or ""."""

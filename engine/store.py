@@ -1,0 +1,256 @@
+"""The results folder: the only code that knows file names, and how a file is replaced so that nobody sees half of it.
+
+Layout (DESIGN 4.2). Writers: the supervisor alone writes ``plan.json``, ``run.json``, ``command.sh``, ``status.json``,
+``attempt.json`` and ``summary.json``; the node runner its ``env-node<k>.json``, ``exit-node<k>.json`` and logs; each rank
+its own events, logs and error file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = [
+    "AttemptPaths",
+    "ExperimentPaths",
+    "ResultsPaths",
+    "RunPaths",
+    "list_experiments",
+    "list_runs",
+    "read_json",
+    "write_json",
+    "write_whole",
+]
+
+
+@dataclass(frozen=True)
+class AttemptPaths:
+    """The files of one attempt: ``attempts/<a>/``."""
+
+    root: Path
+
+    @property
+    def number(self) -> int:
+        return int(self.root.name)
+
+    @property
+    def attempt(self) -> Path:
+        """world_size, hosts, cores, beats folder, started_s, exit."""
+        return self.root / "attempt.json"
+
+    @property
+    def rdzv(self) -> Path:
+        """Where node 0 says at which endpoint its store listens."""
+        return self.root / "rdzv.json"
+
+    def env(self, node_rank: int) -> Path:
+        """Versions, host, cores, GPUs, git commit of a node."""
+        return self.root / f"env-node{node_rank}.json"
+
+    def exit(self, node_rank: int) -> Path:
+        """How a node's torchrun ended; its presence means that no rank of that node is left."""
+        return self.root / f"exit-node{node_rank}.json"
+
+    def handle(self, node_rank: int) -> Path:
+        """The node runner's own identity (host, boot id, pid, start time), written by itself as it starts."""
+        return self.root / f"handle-node{node_rank}.json"
+
+    def events(self, rank: int) -> Path:
+        return self.root / "events" / f"rank{rank}.jsonl"
+
+    def node_events(self, node_rank: int) -> Path:
+        return self.root / "events" / f"node{node_rank}.jsonl"
+
+    def error(self, rank: int) -> Path:
+        """Written by a rank that raised: type, message, file, line, traceback, is_peer_error, time_s."""
+        return self.root / "errors" / f"rank{rank}.json"
+
+    def out(self, rank: int) -> Path:
+        return self.root / "logs" / f"rank{rank}.out"
+
+    def err(self, rank: int) -> Path:
+        return self.root / "logs" / f"rank{rank}.err"
+
+    def node_log(self, node_rank: int) -> Path:
+        return self.root / "logs" / f"node{node_rank}.log"
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """The files of one run: ``results/<experiment>/runs/<run id>/``."""
+
+    root: Path
+
+    @property
+    def run_id(self) -> str:
+        return self.root.name
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run.json"
+
+    @property
+    def command(self) -> Path:
+        return self.root / "command.sh"
+
+    @property
+    def status(self) -> Path:
+        return self.root / "status.json"
+
+    @property
+    def summary(self) -> Path:
+        return self.root / "summary.json"
+
+    @property
+    def model_final(self) -> Path:
+        return self.root / "model_final.pt"
+
+    def attempt(self, number: int) -> AttemptPaths:
+        return AttemptPaths(self.root / "attempts" / str(number))
+
+    def attempts(self) -> list[AttemptPaths]:
+        """Every attempt that has a folder, oldest first."""
+        folder = self.root / "attempts"
+        names = (entry.name for entry in _entries(folder) if entry.name.isdigit())
+        return [AttemptPaths(folder / name) for name in sorted(names, key=int)]
+
+
+@dataclass(frozen=True)
+class ExperimentPaths:
+    """The files of one experiment: ``results/<experiment>/``."""
+
+    root: Path
+
+    @property
+    def plan(self) -> Path:
+        return self.root / "plan.json"
+
+    @property
+    def plots(self) -> Path:
+        return self.root / "plots"
+
+    def csv(self, name: str) -> Path:
+        """``name``: runs, ranks, epochs, system, summary, events."""
+        return self.root / f"{name}.csv"
+
+    @property
+    def report_html(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def report_md(self) -> Path:
+        return self.root / "report.md"
+
+    def run(self, run_id: str) -> RunPaths:
+        return RunPaths(self.root / "runs" / run_id)
+
+
+@dataclass(frozen=True)
+class ResultsPaths:
+    """The files of a results folder and of its supervisor."""
+
+    root: Path
+
+    @property
+    def control(self) -> Path:
+        return self.root / ".ddptui"
+
+    @property
+    def lock(self) -> Path:
+        return self.control / "lock"
+
+    @property
+    def queue(self) -> Path:
+        return self.control / "queue.json"
+
+    @property
+    def commands(self) -> Path:
+        return self.control / "commands"
+
+    @property
+    def replies(self) -> Path:
+        return self.control / "replies"
+
+    @property
+    def supervisor_log(self) -> Path:
+        return self.control / "supervisor.log"
+
+    def experiment(self, name: str) -> ExperimentPaths:
+        return ExperimentPaths(self.root / name)
+
+    def run(self, experiment: str, run_id: str) -> RunPaths:
+        return self.experiment(experiment).run(run_id)
+
+
+def list_experiments(results: ResultsPaths) -> list[str]:
+    """The names of the experiments that have a plan or runs, sorted."""
+    folders = (entry for entry in _entries(results.root) if not entry.name.startswith("."))
+    return sorted(e.name for e in folders if (e / "plan.json").is_file() or (e / "runs").is_dir())
+
+
+def list_runs(experiment: ExperimentPaths) -> list[RunPaths]:
+    """Every run folder of the experiment that holds a ``run.json``, by name."""
+    return sorted(
+        (RunPaths(entry) for entry in _entries(experiment.root / "runs") if (entry / "run.json").is_file()),
+        key=lambda paths: paths.run_id,
+    )
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return the object in ``path``, or None where there is no file or it holds no JSON object."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Replace ``path`` by ``value`` as JSON. NaN and Infinity become null: these files are for everybody's parser.
+
+    Raises:
+        OSError: as the file system raised it; ``path`` is then as it was.
+    """
+    write_whole(path, json.dumps(_finite(value), indent=1, default=str).encode() + b"\n")
+
+
+def write_whole(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Replace ``path`` by ``content``: written beside, flushed, renamed, so that a reader sees the old or the new.
+
+    Raises:
+        OSError: as the file system raised it; ``path`` is then as it was and nothing is left beside it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, mode)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value - value == 0.0 else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    try:
+        yield from folder.iterdir()
+    except OSError:
+        return

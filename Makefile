@@ -1,0 +1,28 @@
+PYTHON ?= python
+.DEFAULT_GOAL := help
+
+.PHONY: help check lint types imports test bench reference
+
+help:  ## print the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+check: lint types imports test  ## what CI runs: lint, types, import contracts, tests
+
+lint:  ## ruff: rules and format
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+types:  ## mypy, strict
+	$(PYTHON) -m mypy
+
+imports:  ## the import contracts of pyproject.toml
+	$(PYTHON) -c "from importlinter.cli import lint_imports_command as run; run()"
+
+test:  ## the tests
+	$(PYTHON) -m pytest
+
+bench:  ## the benchmarks: ratios, contenders interleaved (needs: pip install -e ".[bench]")
+	$(PYTHON) -m benchmarks.train
+
+reference:  ## make results/reference/ anew on this machine
+	$(PYTHON) -m benchmarks.reference

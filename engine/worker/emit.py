@@ -1,0 +1,187 @@
+"""The ``step`` lines of a rank: what a line covers, and how often one is written.
+
+Windows end at steps where ``(step + 1) % stride == 0`` with a stride that is a power of two, so windows of ranks and
+repeats nest without a word between them. The losses stay on the device and are read once a window.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ddptui.lines import LineWriter
+from engine.worker.phases import StepTimes
+from engine.worker.strategies.interface import StepOutput
+
+__all__ = ["EpochSums", "StepRecord", "StepWindow", "choose_stride"]
+
+WARM_UP_STEPS = 10
+"""Steps that get a line each, before their times say how many a window holds."""
+
+MAX_LINES_PER_S = 4.0
+"""Lines a second of one rank."""
+
+MAX_LINES_PER_S_ALL = 64.0
+"""Lines a second of all ranks together: what a reader of many files should have to bear."""
+
+
+class StepRecord(NamedTuple):
+    """A finished step as the loop knows it."""
+
+    epoch: int
+    step: int
+    lr: float
+    output: StepOutput
+
+
+class EpochSums(NamedTuple):
+    """What this rank saw since the sums were last taken; None where it does not know."""
+
+    samples: int
+    loss: float | None
+    correct: float | None
+
+
+def choose_stride(step_s: float, stride: int, world_size: int) -> int:
+    """Return the power of two of steps that a window should hold.
+
+    Args:
+        step_s: seconds of one step.
+        stride: the present stride, kept unless it is wrong by a factor of two or more.
+        world_size: how many ranks write.
+    """
+    interval_s = 1.0 / min(MAX_LINES_PER_S, MAX_LINES_PER_S_ALL / world_size)
+    wanted = max(1.0, interval_s / max(step_s, 1e-9))
+    if stride / 2 < wanted < stride * 2:
+        return stride
+    return 1 << round(math.log2(wanted))
+
+
+class StepWindow:
+    """Gathers steps and writes a line for each window.
+
+    Args:
+        writer: never raises; a line that it cannot write is lost and the training goes on.
+        world_size: how many ranks write beside this one.
+    """
+
+    def __init__(self, writer: LineWriter, world_size: int) -> None:
+        self._writer = writer
+        self._world_size = world_size
+        self._stride = 1
+        self._num_seen = 0
+        self._is_finite = True
+        self._records: list[StepRecord] = []
+        self._times: list[StepTimes] = []
+        self._window_s = 0.0
+        self._interval_s = 1.0 / min(MAX_LINES_PER_S, MAX_LINES_PER_S_ALL / world_size)
+        self._start_sums()
+
+    def add(self, record: StepRecord, times: StepTimes) -> None:
+        """Add the next step; writes the line where a window ends."""
+        self._records.append(record)
+        self._times.append(times)
+        self._window_s += times.step_s
+        self._num_seen += 1
+        if self._window_s > 2 * self._interval_s and self._stride > 1:
+            self._stride //= 2  # steps became slow: do not wait for a border far away
+        if (record.step + 1) % self._stride == 0:
+            step_s = self._window_s / len(self._records)
+            self.flush()
+            if self._num_seen >= WARM_UP_STEPS:
+                self._stride = choose_stride(step_s, self._stride, self._world_size)
+
+    def flush(self) -> None:
+        """Write what has been gathered, if anything."""
+        if not self._records:
+            return
+        records, times, window_s = self._records, self._times, self._window_s
+        self._records, self._times, self._window_s = [], [], 0.0
+        last = records[-1]
+        self._writer.write(
+            "step",
+            epoch=last.epoch,
+            step_first=records[0].step,
+            step=last.step,
+            num_steps=len(records),
+            **self._read_outputs(records),
+            lr=last.lr,
+            window_s=round(window_s, 9),
+            phases=_add_phases(times),
+            boundary=_boundary(last.output, times[-1]),
+        )
+
+    def take_sums(self) -> EpochSums:
+        """Return the sums over the steps of all windows written since the last call."""
+        samples = self._samples
+        loss = self._loss_sum / samples if samples and self._knows_loss else None
+        sums = EpochSums(samples, loss, self._correct if samples and self._counts_correct else None)
+        self._start_sums()
+        return sums
+
+    def _start_sums(self) -> None:
+        self._samples = 0
+        self._loss_sum = 0.0
+        self._correct = 0.0
+        self._knows_loss = False
+        self._counts_correct = False
+
+    def _read_outputs(self, records: list[StepRecord]) -> dict[str, Any]:
+        samples = sum(record.output.num_samples for record in records)
+        losses = _read([record.output.loss for record in records])
+        correct = _read([record.output.correct for record in records])
+        self._samples += samples
+        self._warn_once(losses, records)
+        fields: dict[str, Any] = dict.fromkeys(("loss", "loss_min", "loss_max", "loss_last"))
+        if losses is not None:
+            loss = sum(losses) / len(losses)  # every step of a run has as many samples as every other
+            self._loss_sum += loss * samples
+            self._knows_loss = True
+            fields = {"loss": loss, "loss_min": min(losses), "loss_max": max(losses), "loss_last": losses[-1]}
+        if samples:
+            fields["samples"] = samples
+            fields["correct"] = None
+        if correct is not None:
+            self._correct += sum(correct)
+            self._counts_correct = True
+            fields["correct"] = sum(correct)
+        return fields
+
+    def _warn_once(self, losses: list[float] | None, records: list[StepRecord]) -> None:
+        if losses is None or not self._is_finite:
+            return
+        for loss, record in zip(losses, records, strict=True):
+            if not math.isfinite(loss):
+                self._is_finite = False
+                what = "NaN" if math.isnan(loss) else "infinite"
+                self._writer.write("message", level="warning", text=f"loss is {what} at step {record.step}")
+                return
+
+
+def _read(values: list[Tensor | None]) -> list[float] | None:
+    """Read 0-d tensors from their device in one go; None where any is not known."""
+    known = [value for value in values if value is not None]
+    return torch.stack(known).tolist() if len(known) == len(values) else None
+
+
+def _add_phases(times: list[StepTimes]) -> dict[str, float]:
+    sums: dict[str, float] = {}
+    for step in times:
+        for phase, spent_s in step.phases.items():
+            sums[phase] = sums.get(phase, 0.0) + spent_s
+    return _rounded(sums)
+
+
+def _boundary(output: StepOutput, times: StepTimes) -> dict[str, Any]:
+    boundary: dict[str, Any] = {"step_s": round(times.step_s, 9), "phases": _rounded(times.phases)}
+    if output.spans is not None:
+        boundary["spans"] = output.spans
+    return boundary
+
+
+def _rounded(phases: dict[str, float]) -> dict[str, float]:
+    """Nanoseconds are what the clock knows; further digits only make the file longer."""
+    return {phase: round(spent_s, 9) for phase, spent_s in phases.items()}

@@ -1,0 +1,104 @@
+"""When a run ends, and how all ranks come to know it at the same step.
+
+``epochs`` and ``stop.steps`` are known to every rank. What only one rank can know (a signal, the time, a measured
+accuracy) is the leader's word: it is passed on at agreed steps. The leader also says how many steps later the next
+agreement is, about half a second of work, so that agreeing costs nothing and no rank ever waits alone in a collective.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from engine.core.spec import Stop
+
+__all__ = ["AGREE_EVERY_S", "Agreement", "steps_until_next"]
+
+AGREE_EVERY_S = 0.5
+
+_REASONS = {-1.0: "stopped", -2.0: "minutes", -3.0: "loss", -4.0: "test_accuracy"}
+_CODES = {reason: code for code, reason in _REASONS.items()}
+
+
+def steps_until_next(step_s: float, wait_s: float, previous: int) -> int:
+    """Return the power of two of steps that take about ``wait_s`` and not more, at most twice ``previous``.
+
+    Doubling from one keeps a slow first step (compilation, first allocation) from deciding alone.
+    """
+    wanted = wait_s / max(step_s, 1e-9)
+    power = 1 << (int(wanted).bit_length() - 1) if wanted >= 1 else 1
+    return min(power, 2 * previous)
+
+
+class Agreement:
+    """Asks the leader whether to go on. Every rank calls the methods in the same order.
+
+    Args:
+        from_leader: returns the value that the leading rank passed (``Strategy.from_leader``).
+        stop: the limits.
+        is_leaving: whether this process was asked to leave.
+        now: seconds of a clock that only goes forward.
+    """
+
+    def __init__(
+        self,
+        from_leader: Callable[[float], float],
+        stop: Stop,
+        is_leaving: Callable[[], bool],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._from_leader = from_leader
+        self._stop = stop
+        self._is_leaving = is_leaving
+        self._now = now
+        self._deadline_s = float("inf")
+        self._asked_s = 0.0
+        self._asked_step = 0
+        self._interval = 1
+        self._next_step = 1
+
+    def start(self) -> None:
+        """Begin to count the minutes: the first step begins now."""
+        self._asked_s = self._now()
+        if self._stop.minutes is not None:
+            self._deadline_s = self._asked_s + 60.0 * self._stop.minutes
+
+    def after_step(self, num_steps: int) -> str | None:
+        """Return why the run ends after ``num_steps`` steps, or None; a collective at the agreed steps only."""
+        if num_steps == self._stop.steps:
+            return "steps"
+        if num_steps < self._next_step:
+            return None
+        value = self._from_leader(self._word() or self._propose(num_steps))
+        if value < 0:
+            return _REASONS[value]
+        self._interval = int(value)
+        self._next_step = num_steps + self._interval
+        return None
+
+    def after_training(self, train_loss: float | None) -> str | None:
+        """Return why the run ends after an epoch's steps, before it is evaluated, or None. A collective."""
+        limit = self._stop.loss
+        is_reached = limit is not None and train_loss is not None and train_loss <= limit
+        return self._share(self._word() or (_CODES["loss"] if is_reached else 0.0))
+
+    def after_evaluation(self, test_accuracy: float | None) -> str | None:
+        """Return why the run ends after an evaluation, or None. A collective."""
+        limit = self._stop.test_accuracy
+        is_reached = limit is not None and test_accuracy is not None and test_accuracy >= limit
+        return self._share(_CODES["test_accuracy"] if is_reached else self._word())
+
+    def _word(self) -> float:
+        """The code of what this rank alone knows, 0 where it knows of no reason."""
+        if self._is_leaving():
+            return _CODES["stopped"]
+        return _CODES["minutes"] if self._now() >= self._deadline_s else 0.0
+
+    def _share(self, code: float) -> str | None:
+        return _REASONS.get(self._from_leader(code))
+
+    def _propose(self, num_steps: int) -> float:
+        now_s = self._now()
+        step_s = (now_s - self._asked_s) / max(1, num_steps - self._asked_step)
+        self._asked_s, self._asked_step = now_s, num_steps
+        return float(steps_until_next(step_s, min(AGREE_EVERY_S, self._deadline_s - now_s), self._interval))

@@ -82,7 +82,8 @@ def start_ddptui(setting: Setting, folder: Path) -> Contender:
     paths = RunPaths(folder / "ddptui")
     write_json(paths.run, make_spec(setting, "bench").model_dump(mode="json"))
     beats = Path(tempfile.mkdtemp(prefix="ddptui-bench-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
-    write_json(paths.attempt(0).attempt, {"attempt": 0, "beats": str(beats), "resumed_from_step": 0})
+    told = {"attempt": 0, "beats": str(beats), "resumed_from_step": 0, "world_size": setting.num_ranks}
+    write_json(paths.attempt(0).attempt, told)
     process = subprocess.Popen(
         [sys.executable, "-m", "engine.node", "--run-dir", str(paths.root), "--attempt", "0", "--node-rank", "0"],
         env={**os.environ, "DDPTUI_RUN_ID": "bench/bench", "PYTHONSAFEPATH": "1", "DDPTUI_BEATS": str(beats)},

@@ -8,15 +8,19 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from engine.core.plan import PlanCatalog
 from engine.core.topology import StrategyTraits
 
-__all__ = ["DATASETS", "LAUNCHERS", "MODELS", "STRATEGIES", "STRATEGY_TRAITS", "load"]
+__all__ = ["DATASETS", "LAUNCHERS", "MODELS", "STRATEGIES", "STRATEGY_TRAITS", "load", "plan_catalog"]
 
 STRATEGIES = {
     "single": ("engine.worker.strategies.single:Single", "the baseline: one process, no process group"),
     "dp": ("engine.worker.strategies.dp:Dp", "one process, a replica of the model per device (per thread on CPU)"),
     "ddp": ("engine.worker.strategies.ddp:Ddp", "DistributedDataParallel: one process per device, gradients averaged"),
-    "rpc_pipeline": ("engine.worker.strategies.rpc_pipeline:RpcPipeline", "stages on RPC workers, micro-batches in flight"),
+    "rpc_pipeline": (
+        "engine.worker.strategies.rpc_pipeline:RpcPipeline",
+        "stages on RPC workers, micro-batches in flight",
+    ),
 }
 
 STRATEGY_TRAITS = {
@@ -27,15 +31,24 @@ STRATEGY_TRAITS = {
 }
 
 MODELS = {
-    "lenet5": ("engine.worker.models.lenet5:build", "LeNet-5 with average pooling and ReLU, 62,006 parameters at 3x32x32"),
+    "lenet5": (
+        "engine.worker.models.lenet5:build",
+        "LeNet-5 with average pooling and ReLU, 62,006 parameters at 3x32x32",
+    ),
     "mlp": ("engine.worker.models.mlp:build", "fully connected layers; model_args: hidden = [512, 512]"),
-    "mnist_cnn": ("engine.worker.models.mnist_cnn:build", "two convolutions, two linear layers, 51,902 parameters at 1x28x28"),
+    "mnist_cnn": (
+        "engine.worker.models.mnist_cnn:build",
+        "two convolutions, two linear layers, 51,902 parameters at 1x28x28",
+    ),
     "mnist_rnn": ("engine.worker.models.mnist_rnn:build", "an LSTM over image rows, 26,602 parameters at 1x28x28"),
 }
 
 DATASETS = {
     "digits": ("engine.worker.datasets.digits:load", "1,797 real 8x8 handwritten digits, shipped inside"),
-    "synthetic": ("engine.worker.datasets.synthetic:load", "class-dependent images or sequences of any shape, from the seed"),
+    "synthetic": (
+        "engine.worker.datasets.synthetic:load",
+        "class-dependent images or sequences of any shape, from the seed",
+    ),
 }
 
 LAUNCHERS = {"local": ("engine.launchers.local:LocalLauncher", "torchrun agents on this machine")}
@@ -49,3 +62,11 @@ def load(target: str) -> Any:
     """
     module, _, attribute = target.partition(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def plan_catalog() -> PlanCatalog:
+    """The names that the plan knows, with the line about each."""
+    strategies, models, datasets = (
+        {name: line for name, (_, line) in table.items()} for table in (STRATEGIES, MODELS, DATASETS)
+    )
+    return PlanCatalog(strategies=strategies, traits=STRATEGY_TRAITS, models=models, datasets=datasets)

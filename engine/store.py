@@ -1,8 +1,8 @@
 """The results folder: the only code that knows file names, and how a file is replaced so that nobody sees half of it.
 
 Layout (DESIGN 4.2). Writers: the supervisor alone writes ``plan.json``, ``run.json``, ``command.sh``, ``status.json``,
-``attempt.json`` and ``summary.json``; the node runner its ``env-node<k>.json``, ``exit-node<k>.json`` and logs; each rank
-its own events, logs and error file.
+``attempt.json`` and ``summary.json``; the node runner its ``env-node<k>.json``, ``exit-node<k>.json`` and logs; each
+rank its own events, logs and error file.
 """
 
 from __future__ import annotations
@@ -59,6 +59,10 @@ class AttemptPaths:
     def handle(self, node_rank: int) -> Path:
         """The node runner's own identity (host, boot id, pid, start time), written by itself as it starts."""
         return self.root / f"handle-node{node_rank}.json"
+
+    def ranks(self, node_rank: int) -> Path:
+        """Lines of a node's agent: the pid of each rank as it starts, its exit code as it ends."""
+        return self.root / f"ranks-node{node_rank}.jsonl"
 
     def events(self, rank: int) -> Path:
         return self.root / "events" / f"rank{rank}.jsonl"

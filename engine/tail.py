@@ -1,11 +1,12 @@
 """Read what others are still writing: JSON-line files by byte offset, beats, and a whole run folded together.
 
-Nothing here raises for what it finds on disk: a missing file is an empty one, a line that is no event counts as garbage.
+Nothing here raises for what it finds on disk: a missing file is an empty one, a line that is no event is garbage.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.events import MAX_LINE_BYTES, Event, decode_line
+from engine.core.fields import whole_or
 from engine.core.metrics import RunFold
 from engine.store import AttemptPaths, RunPaths, read_json
 
@@ -24,13 +26,15 @@ ANCHOR_BYTES = 64
 BEAT_STRUCT = struct.Struct("<qqd32s")
 """Step (-1 before the first), pid, monotonic seconds, phase padded with NUL."""
 
+_EVENT_FILE = re.compile(r"(rank|node)\d{1,9}\.jsonl")
+
 
 class Tail:
     """Follow one growing file.
 
-    A half last line is kept back until its newline comes. A file that shrank or was replaced starts over: it has another
-    inode, is shorter than what was read, or no longer holds the last bytes that were read (file systems give a freed
-    inode number away at once). A vanished file gives nothing.
+    A half last line is kept back until its newline comes. A file that shrank or was replaced starts over: it has
+    another inode, is shorter than what was read, or no longer holds the last bytes that were read (file systems give
+    a freed inode number away at once). A vanished file gives nothing.
 
     Args:
         path: may not exist yet.
@@ -38,14 +42,20 @@ class Tail:
 
     Attributes:
         num_restarts: how often the file started over.
+        num_bytes: how much was read so far, over all restarts.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES_PER_READ) -> None:
         self.path = os.fspath(path)
         self.num_restarts = 0
+        self.num_bytes = 0
         self._max_bytes = max_bytes
         self._file_id: tuple[int, int] | None = None
-        self._forget()
+        self._offset = 0
+        self._anchor = b""
+        self._half: list[bytes] = []
+        self._half_bytes = 0
+        self._is_too_long = False
 
     def read(self) -> list[bytes]:
         """Return the complete lines since the last call, without their newlines; a bounded number of bytes at once."""
@@ -53,6 +63,7 @@ class Tail:
         if not chunk:
             return []
         self._offset += len(chunk)
+        self.num_bytes += len(chunk)
         self._anchor = (self._anchor + chunk)[-ANCHOR_BYTES:]
         if b"\n" not in chunk:
             self._keep_back(chunk)
@@ -62,13 +73,6 @@ class Tail:
         self._half, self._half_bytes, self._is_too_long = [], 0, False
         self._keep_back(rest)
         return lines
-
-    def is_behind(self) -> bool:
-        """Whether the file holds more than was read."""
-        try:
-            return os.stat(self.path).st_size != self._offset
-        except OSError:
-            return False
 
     def _read_chunk(self) -> bytes:
         try:
@@ -106,7 +110,7 @@ class Tail:
     def _forget(self) -> None:
         self._offset = 0
         self._anchor = b""
-        self._half: list[bytes] = []
+        self._half = []
         self._half_bytes = 0
         self._is_too_long = False
 
@@ -114,13 +118,12 @@ class Tail:
 def read_events(path: str | os.PathLike[str]) -> Iterator[Event | None]:
     """Yield what each complete line of the file holds now: an event, or None for garbage. Empty lines are skipped."""
     tail = Tail(path)
-    while True:
-        lines = tail.read()
-        for line in lines:
+    num_bytes = -1
+    while tail.num_bytes != num_bytes:
+        num_bytes = tail.num_bytes
+        for line in tail.read():
             if line.strip():
                 yield decode_line(line)
-        if not lines and not tail.is_behind():
-            return
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,19 +169,19 @@ class RunFollower:
 
     def poll(self) -> bool:
         """Read a bounded amount of what is new; return whether there was anything."""
-        self._find_files()
-        had_any = False
-        for tail in self._tails.values():
-            lines = tail.read()
-            had_any = had_any or bool(lines)
-            for line in lines:
-                if line.strip():
-                    self.fold.add(decode_line(line))
-        return had_any
+        for attempt in self._attempts_that_count():
+            before = sum(tail.num_bytes for tail in self._tails.values())
+            for tail in self._tails_of(attempt):
+                for line in tail.read():
+                    if line.strip():
+                        self.fold.add(decode_line(line))
+            if sum(tail.num_bytes for tail in self._tails.values()) != before:
+                return True  # an attempt is read to its end before the one that went on from it
+        return False
 
     def read_all(self) -> RunFold:
         """Read to the present end of every file."""
-        while self.poll() or any(tail.is_behind() for tail in self._unfinished()):
+        while self.poll():
             pass
         return self.fold
 
@@ -190,18 +193,23 @@ class RunFollower:
         status = status if status is not None else read_json(self.paths.status) or {}
         return fold.summary(status, envs, num_attempts=len(attempts))
 
-    def _find_files(self) -> None:
-        for attempt in self.paths.attempts():
-            folder = attempt.root / "events"
-            try:
-                names = sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith(".jsonl"))
-            except OSError:
-                continue
-            for name in names:
-                self._tails.setdefault(folder / name, Tail(folder / name))
+    def _attempts_that_count(self) -> list[AttemptPaths]:
+        """The newest attempt, behind those that it went on from."""
+        chain: list[AttemptPaths] = []
+        for attempt in reversed(self.paths.attempts()):
+            chain.insert(0, attempt)
+            if whole_or(read_json(attempt.attempt) or {}, "resumed_from_step", 0) <= 0:
+                break
+        return chain
 
-    def _unfinished(self) -> list[Tail]:
-        return [tail for tail in self._tails.values() if tail.num_restarts < 3 and tail.has_more()]
+    def _tails_of(self, attempt: AttemptPaths) -> list[Tail]:
+        folder = attempt.root / "events"
+        try:
+            with os.scandir(folder) as entries:
+                names = sorted(entry.name for entry in entries if _EVENT_FILE.fullmatch(entry.name))
+        except OSError:
+            return []
+        return [self._tails.setdefault(folder / name, Tail(folder / name)) for name in names]
 
 
 def _read_envs(attempt: AttemptPaths) -> list[dict[str, Any]]:

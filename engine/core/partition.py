@@ -54,7 +54,7 @@ def step_indices(
 
 
 def shard(num_samples: int, rank: int, count: int) -> range:
-    """Return this rank's part of a split for evaluation: contiguous, no sample twice, sizes differing by at most one."""
+    """Return this rank's part of a split for evaluation: contiguous, nothing twice, sizes differing by at most one."""
     assert 0 <= rank < count, (rank, count)
     return range(num_samples * rank // count, num_samples * (rank + 1) // count)
 
@@ -85,7 +85,9 @@ def hold_out(num_samples: int, validation: float, seed: int) -> tuple[Indices, I
     """
     num_held = validation if isinstance(validation, int) else round(num_samples * validation)
     if num_held >= num_samples:
-        raise ValueError(f"validation {validation} holds out {num_held} of {num_samples} training samples: none are left")
+        raise ValueError(
+            f"validation {validation} holds out {num_held} of {num_samples} training samples: none are left"
+        )
     order = _permutation(num_samples, seed, _HOLD_OUT)
     return np.sort(order[num_held:]), np.sort(order[:num_held])
 

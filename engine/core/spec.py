@@ -206,7 +206,9 @@ class RunConfig(Strict):
     @model_validator(mode="after")
     def _one_batch_size(self) -> Self:
         if (self.global_batch_size is None) == (self.local_batch_size is None):
-            raise ValueError("give exactly one of global_batch_size (strong scaling) and local_batch_size (weak scaling)")
+            raise ValueError(
+                "give exactly one of global_batch_size (strong scaling) and local_batch_size (weak scaling)"
+            )
         return self
 
     @model_validator(mode="after")

@@ -83,7 +83,9 @@ def _num_devices(config: RunConfig, traits: StrategyTraits, world_size: int, num
 def _check_ranks(config: RunConfig, traits: StrategyTraits, world_size: int, num_devices: int) -> None:
     name = config.strategy
     if traits.is_one_process and (world_size != 1 or config.nodes != 1):
-        raise ValueError(f"strategy {name} is one process: world_size and nodes must be 1, not {world_size} and {config.nodes}")
+        raise ValueError(
+            f"strategy {name} is one process: world_size and nodes must be 1, not {world_size} and {config.nodes}"
+        )
     if traits.num_driver_ranks and world_size != num_devices + traits.num_driver_ranks:
         raise ValueError(
             f"strategy {name} with {traits.devices_from} = {num_devices} needs world_size = "

@@ -86,8 +86,9 @@ class StepWindow:
         self._times.append(times)
         self._window_s += times.step_s
         self._num_seen += 1
-        if self._window_s > 2 * self._interval_s and self._stride > 1:
-            self._stride //= 2  # steps became slow: do not wait for a border far away
+        if self._window_s > 2 * self._interval_s:
+            while (record.step + 1) % self._stride:  # steps became slow: do not wait for a border far away
+                self._stride //= 2
         if (record.step + 1) % self._stride == 0:
             step_s = self._window_s / len(self._records)
             self.flush()

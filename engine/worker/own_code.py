@@ -1,4 +1,4 @@
-"""The user's own models, datasets, losses and metrics: found by ``"package.module:attribute"``, their errors named as theirs."""
+"""The user's own models, datasets, losses and metrics: found by name, and their errors told as theirs."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ __all__ = ["Clock", "CudaPhaseClock", "PhaseClock", "SlowClock", "StepTimes", "m
 
 OTHER = "other"
 
-_now_ns = time.monotonic_ns  # on Linux and macOS the very clock of perf_counter, and the one that beats are read against
+_now_ns = time.monotonic_ns  # as fine as perf_counter on Linux and macOS, and what readers of beats compare with
 
 T = TypeVar("T")
 
@@ -162,9 +162,15 @@ class SlowClock:
         clock: what measures.
         slow: the phase and the delay.
         settle: waits until the device is idle, so that the sleep is seen in this phase and nowhere else.
+
+    Attributes:
+        phase: the slow one.
+        num_sleeps: how often it came.
     """
 
     def __init__(self, clock: Clock, slow: Slow, settle: Callable[[], None]) -> None:
+        self.phase: str = slow.phase
+        self.num_sleeps = 0
         self._clock = clock
         self._slow = slow
         self._settle = settle
@@ -177,12 +183,13 @@ class SlowClock:
 
     def switch(self, phase: str) -> None:
         """See ``Clock``; sleeps."""
-        is_here = self._is_due and phase == self._slow.phase
+        is_here = self._is_due and phase == self.phase
         if is_here:
             self._settle()
         self._clock.switch(phase)
         if is_here:
             self._is_due = False
+            self.num_sleeps += 1
             time.sleep(self._slow.delay_s)
 
     def stop(self, record: T) -> list[tuple[T, StepTimes]]:

@@ -153,5 +153,5 @@ def _probe(array: NDArray[Any]) -> str:
     last = max(0, content.size - _PROBE_BYTES)
     crc = 0
     for start in sorted({last * block // (_NUM_PROBES - 1) for block in range(_NUM_PROBES)}):
-        crc = zlib.crc32(content[start : start + _PROBE_BYTES], crc)
+        crc = zlib.crc32(content[start : start + _PROBE_BYTES].data, crc)
     return f"{array.dtype.str}{list(array.shape)}:{crc:08x}"

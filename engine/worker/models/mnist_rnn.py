@@ -43,7 +43,9 @@ def build(*, input_shape: tuple[int, ...], num_classes: int, num_hidden: int = 6
         ValueError: the inputs are neither images nor sequences.
     """
     if len(input_shape) not in (2, 3):
-        raise ValueError(f"mnist_rnn takes images [C, H, W] or sequences [T, F], not inputs of shape {list(input_shape)}")
+        raise ValueError(
+            f"mnist_rnn takes images [C, H, W] or sequences [T, F], not inputs of shape {list(input_shape)}"
+        )
     num_features = input_shape[-1] * (input_shape[0] if len(input_shape) == 3 else 1)
     return nn.Sequential(
         OrderedDict[str, nn.Module](

@@ -138,6 +138,13 @@ class Strategy(ABC):
         """Return the value that the leading rank (0) passed: how all ranks agree to stop at the same step."""
         return value
 
+    def settle(self) -> None:
+        """Wait until the steps handed out are done: called after the last step of an epoch, before its clock is read."""
+
+    def sum_over_ranks(self, values: list[float]) -> list[float]:
+        """Return the sums over ranks; zeros come from a rank that knows nothing. At the end of epochs only."""
+        return values
+
     @abstractmethod
     def set_lr(self, lr: float) -> None:
         """Set the learning rate of every parameter this rank owns."""

@@ -117,10 +117,13 @@ def cut_balanced(costs: Sequence[LayerCost], num_stages: int) -> list[int]:
     if len(costs) < num_stages:
         raise ValueError(f"rpc_pipeline.num_stages {num_stages} is more than the model's {len(costs)} layers")
     candidates = _all_cuts(len(costs), num_stages) or [_greedy_cuts(costs, num_stages)]
-    slowest = {cuts: max(_stage_times(costs, cuts)) for cuts in candidates}
-    limit = min(slowest.values()) * NEARLY
-    near = [cuts for cuts in candidates if slowest[cuts] <= limit]
-    return list(min(near, key=lambda cuts: (sum(costs[cut - 1].output_bytes for cut in cuts), slowest[cuts])))
+    slowest = [max(_stage_times(costs, cuts)) for cuts in candidates]
+    near = [
+        (sum(costs[cut - 1].output_bytes for cut in cuts), seconds, cuts)
+        for seconds, cuts in zip(slowest, candidates, strict=True)
+        if seconds <= min(slowest) * NEARLY
+    ]
+    return list(min(near)[2])
 
 
 def _all_cuts(num_layers: int, num_stages: int) -> list[tuple[int, ...]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
+from contextlib import AbstractContextManager
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from engine.worker.precision import compile_model, make_precision, order_memory
 from engine.worker.strategies.interface import Task
+from engine.worker.strategies.replica import cpu_state
 
 __all__ = ["NO_MICRO_BATCH", "Operation", "Span", "Stage", "order_operations"]
 
@@ -56,36 +58,28 @@ class Stage:
         self._device = device
         self._is_first = index == 0
         self._in_flight: dict[int, tuple[Tensor, Tensor]] = {}
-        self._memory_format = torch.channels_last if config.channels_last else None
-        self._precision = torch.bfloat16 if config.precision == "bf16" else None
+        self._is_channels_last = config.channels_last
+        self._precision = make_precision(config, device)
         self._overwrites_input = bool(getattr(next(part.children()), "inplace", False))
-        self.part = part.to(device)
-        if self._memory_format is not None:
-            self.part = self.part.to(memory_format=self._memory_format)  # type: ignore[call-overload]
-        if config.compile:
-            self.part.compile()
+        self.part = order_memory(part.to(device), config)
+        self._call_part = compile_model(self.part, config)
         self.optimizer = task.make_optimizer(self.part.parameters()) if list(part.parameters()) else None
 
     def run(self, inputs: Tensor, *, needs_gradient: bool) -> tuple[Tensor, Tensor]:
         """Run the part; return its input as a leaf (or as it came) and its output, both on the device."""
         inputs = inputs.to(self._device)
-        if self._memory_format is not None and inputs.dim() == 4:
-            inputs = inputs.to(memory_format=self._memory_format)
+        if self._is_channels_last and inputs.dim() == 4:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
         leaf = inputs
         if needs_gradient and not self._is_first:
             leaf = inputs.detach().requires_grad_()
-            if self._overwrites_input:
-                inputs = leaf.clone()  # autograd refuses to overwrite a leaf
-            else:
-                inputs = leaf
+            inputs = leaf.clone() if self._overwrites_input else leaf  # autograd refuses to overwrite a leaf
         with self.autocast():
-            return leaf, self.part(inputs)
+            return leaf, self._call_part(inputs)
 
-    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+    def autocast(self) -> AbstractContextManager[object]:
         """The precision of the forward pass and the loss."""
-        if self._precision is None:
-            return contextlib.nullcontext()
-        return torch.autocast(self._device.type, dtype=self._precision)
+        return self._precision.autocast()
 
     def forward(self, micro_batch: int, inputs: Tensor) -> Tensor:
         """Run the part, keep its graph for ``backward``; return the output for the next stage, on the host."""
@@ -132,7 +126,7 @@ class Stage:
             The gradient of the input, on the host; None on the first stage.
         """
         leaf, outputs = self._in_flight.pop(micro_batch)
-        if outputs.requires_grad:
+        if outputs.requires_grad and (gradient is not None or outputs.dim() == 0):
             outputs.backward(None if gradient is None else gradient.to(self._device))
         return None if self._is_first or leaf.grad is None else leaf.grad.cpu()
 
@@ -146,7 +140,4 @@ class Stage:
 
     def state(self) -> dict[str, Any]:
         """Copy the part's state_dict to the host."""
-        return {
-            name: value.detach().cpu().clone() if isinstance(value, Tensor) else value
-            for name, value in self.part.state_dict().items()
-        }
+        return cpu_state(self.part)

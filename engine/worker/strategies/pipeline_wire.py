@@ -29,8 +29,8 @@ GRACE_S = 60.0
 FAREWELL_S = 2.0
 
 
-class PeerFailedError(DdptuiError):
-    """Another rank failed first; the message is its reason."""
+class PeerFailedError(RuntimeError):
+    """Another rank failed first: the cause is to be found there. The message says who and why."""
 
 
 class Key(NamedTuple):
@@ -38,7 +38,7 @@ class Key(NamedTuple):
 
     call: int
     kind: str
-    index: int = 0
+    number: int = 0
 
 
 class Inbox:
@@ -87,8 +87,8 @@ def _receive(key: Key, value: Any) -> None:
     _inbox.put(key, value)
 
 
-def _receive_failure(reason: str) -> None:
-    _inbox.fail(PeerFailedError(reason))
+def _receive_failure(name: str, reason: str) -> None:
+    _inbox.fail(PeerFailedError(f"remote worker {name} failed first: {reason}"))
 
 
 def stage_name(stage: int) -> str:
@@ -166,7 +166,9 @@ class Wire:
             return
         with contextlib.suppress(RuntimeError):
             others = [name for name in self._names if name != self.name]
-            told = [rpc.rpc_async(name, _receive_failure, args=(reason,), timeout=FAREWELL_S) for name in others]
+            told = [
+                rpc.rpc_async(name, _receive_failure, args=(self.name, reason), timeout=FAREWELL_S) for name in others
+            ]
             for answer in told:
                 with contextlib.suppress(RuntimeError):
                     answer.wait()

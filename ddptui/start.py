@@ -1,0 +1,237 @@
+"""Become torchrun, or one of its ranks, so that nothing of a run outlives the one who started it.
+
+``python -m ddptui.start --agent -- <torchrun's arguments>`` becomes torchrun; it dies with its parent and writes down
+the pid and the exit code of each rank. ``python -m ddptui.start -m <module> <arguments>`` is what torchrun starts for
+each rank; it dies with torchrun, takes its cores and its own log files, and becomes the module. Both work without any
+of the variables below; then they only take care of the parent's death.
+
+==================  ================================================================================================
+DDPTUI_PARENT_PID   who started the agent
+DDPTUI_AGENT_PID    who started the rank (set by the agent)
+DDPTUI_RANKS_FILE   where the agent writes ``rank_start`` and ``rank_exit`` lines
+DDPTUI_RANK_FILES   JSON ``{local_rank: {"out", "err", "error"}}``: a rank's own log and error files
+DDPTUI_CORES        JSON ``{local_rank: [core, ...]}``
+DDPTUI_THREADS      intra-op threads of a rank
+==================  ================================================================================================
+
+Standard library only; torch is loaded by what these processes become.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from typing import Any, NoReturn
+
+from ddptui.lines import LineWriter
+
+__all__ = ["become_agent", "become_rank", "die_with", "is_peer_error", "main"]
+
+_PR_SET_PDEATHSIG = 1
+_POLL_S = 0.5
+_PEER_ERROR = re.compile(
+    r"connection (closed|reset) by peer|connection refused|broken pipe|connectFullMesh|socket (timeout|closed)"
+    r"|timed out waiting .*(recv|send)|NCCL communicator was aborted|remote process exited|recvValue failed",
+    re.IGNORECASE,
+)
+
+
+def main(argv: list[str]) -> None:
+    """Become what the arguments say.
+
+    Args:
+        argv: the arguments, without the program's name.
+    """
+    if argv[:2] == ["--agent", "--"]:
+        become_agent(argv[2:])
+    elif len(argv) >= 2 and argv[0] == "-m":
+        become_rank(argv[1], argv[2:])
+    else:
+        _fail("usage: python -m ddptui.start --agent -- <torchrun's arguments>, or -m <module> <arguments>", 2)
+
+
+def become_agent(arguments: list[str]) -> None:
+    """Become torchrun, which dies with its parent and writes down how each rank ends."""
+    die_with(_pid_of("DDPTUI_PARENT_PID"))
+    os.environ["DDPTUI_AGENT_PID"] = str(os.getpid())
+    path = os.environ.get("DDPTUI_RANKS_FILE")
+    if path:
+        _record_ranks(LineWriter(path, rank=None, attempt=int(os.environ.get("DDPTUI_ATTEMPT", "0"))))
+    try:
+        from torch.distributed.run import main as torchrun
+    except ModuleNotFoundError as error:
+        _fail(f"{sys.executable}: {error}", 1)
+    torchrun(arguments)
+
+
+def become_rank(module: str, arguments: list[str]) -> None:
+    """Become one rank: ``python -m module arguments`` in this process."""
+    die_with(_pid_of("DDPTUI_AGENT_PID"))
+    os.umask(0o077)
+    _take_cores()
+    _set_threads()
+    files = _of_this_rank("DDPTUI_RANK_FILES") or {}
+    _take_logs(files)
+    sys.argv = [module, *arguments]
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except Exception as error:
+        _write_error(files.get("error"), error)
+        raise
+
+
+def die_with(parent_pid: int) -> None:
+    """Make this process get SIGKILL when its parent dies; at once where it is dead already.
+
+    Args:
+        parent_pid: the parent's pid as the parent itself handed it down: asking the system would not tell whether it
+            died before the question.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() == parent_pid:
+            return
+    # A Mac, or a wrapper (a shim, a container's entry) stands between: the kernel does not tell, so look.
+    if not _exists(parent_pid):
+        _die()
+    threading.Thread(target=_watch, args=(parent_pid,), name="ddptui-parent", daemon=True).start()
+
+
+def is_peer_error(error: BaseException) -> bool:
+    """Whether ``error`` only says that another rank has gone."""
+    return _PEER_ERROR.search(str(error)) is not None
+
+
+def _watch(parent_pid: int) -> NoReturn:
+    while _exists(parent_pid):
+        time.sleep(_POLL_S)
+    _die()
+
+
+def _die() -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise SystemExit(1)  # not reached
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _pid_of(variable: str) -> int:
+    """A person who starts torchrun by hand hands no pid down: then it is whoever the parent is."""
+    value = os.environ.get(variable, "")
+    return int(value) if value.isdigit() else os.getppid()
+
+
+def _record_ranks(lines: LineWriter) -> None:
+    """Write a line when torchrun starts a rank and when it learns that the rank has ended.
+
+    torchrun itself tells the exit code of the rank that it blames only, and only when all ranks are gone.
+    """
+
+    class RecordingPopen(subprocess.Popen[bytes]):
+        def __init__(self, args: Any, *rest: Any, **options: Any) -> None:
+            env = options.get("env") or {}
+            self._who = {"rank": int(env["RANK"]), "local_rank": int(env["LOCAL_RANK"])} if "RANK" in env else None
+            super().__init__(args, *rest, **options)
+            self._write("rank_start")
+
+        def poll(self) -> int | None:
+            self._note(super().poll())
+            return self.returncode
+
+        def wait(self, timeout: float | None = None) -> int:
+            code = super().wait(timeout)
+            self._note(code)
+            return code
+
+        def _note(self, code: int | None) -> None:
+            if code is not None:
+                self._write("rank_exit", exit_code=code)
+                self._who = None
+
+        def _write(self, kind: str, **fields: Any) -> None:
+            if self._who is not None:
+                lines.write(kind, **self._who, pid=self.pid, **fields)
+
+    subprocess.Popen = RecordingPopen  # type: ignore[misc, assignment]
+
+
+def _take_cores() -> None:
+    cores = _of_this_rank("DDPTUI_CORES")
+    if not cores or not hasattr(os, "sched_setaffinity"):  # a Mac has no affinity
+        return
+    existing = os.sched_getaffinity(0) & {int(core) for core in cores}
+    if existing:
+        os.sched_setaffinity(0, existing)
+
+
+def _set_threads() -> None:
+    threads = os.environ.get("DDPTUI_THREADS")
+    if threads:
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            os.environ.setdefault(name, threads)
+
+
+def _take_logs(files: dict[str, str]) -> None:
+    """Send this rank's output to files of its own, below Python: libraries write to the descriptors."""
+    for descriptor, name in ((1, "out"), (2, "err")):
+        if name in files:
+            os.makedirs(os.path.dirname(files[name]), exist_ok=True)
+            fd = os.open(files[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            os.dup2(fd, descriptor)
+            os.close(fd)
+
+
+def _of_this_rank(variable: str) -> Any:
+    """The value for this local rank in a variable that holds a JSON object, or None."""
+    try:
+        return json.loads(os.environ.get(variable, "{}")).get(os.environ.get("LOCAL_RANK", "0"))
+    except (ValueError, AttributeError):
+        return None
+
+
+def _write_error(path: str | None, error: Exception) -> None:
+    """Write down what ended this rank, unless the module has done so itself."""
+    if path is None or os.path.exists(path):
+        return
+    frames = traceback.extract_tb(error.__traceback__)
+    record = {
+        "type": type(error).__name__,
+        "message": str(error),
+        "file": frames[-1].filename if frames else "",
+        "line": frames[-1].lineno if frames else 0,
+        "traceback": "".join(traceback.format_exception(error)),
+        "is_peer_error": is_peer_error(error),
+        "time_s": time.time(),
+    }
+    with contextlib.suppress(OSError):  # a full disk must not hide the error itself
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(f"{path}.{os.getpid()}", "w", encoding="utf-8") as file:
+            json.dump(record, file)
+        os.replace(f"{path}.{os.getpid()}", path)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"ddptui: {message}", file=sys.stderr)  # noqa: T201 - the node's log, from which the reason is read
+    raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,93 @@
+"""What makes a comparison with a baseline unfair: a line per difference that the strategy alone does not explain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.core.fields import mapping, sequence, text, whole
+
+__all__ = ["compare_fairly"]
+
+Run = tuple[Mapping[str, Any], Mapping[str, Any]]
+"""``run.json`` and ``summary.json``."""
+
+_OF_THE_STRATEGY = {
+    "strategy", "world_size", "nodes", "dp", "ddp", "rpc_pipeline", "seed", "seed_policy", "backend", "timeout", "env",
+    "setup", "python", "data_root", "global_batch_size", "local_batch_size", "gradient_accumulation_steps",
+    "lr_scaling",
+}  # fmt: skip
+"""Keys that differ because the strategy or its size does, or whose effect is compared as a size (batch, rate) below."""
+
+_RESOLVED = {
+    "global_batch_size": "global batch",
+    "lr": "learning rate",
+    "device": "device",
+    "torch": "torch",
+    "train_samples": "training samples",
+}
+
+
+def compare_fairly(runs: Sequence[Run], baseline: Sequence[Run]) -> list[str]:
+    """Return one line per difference between a point's runs and its baseline's that may spoil their ratio."""
+    if not runs or not baseline:
+        return []
+    (spec, summary), (base_spec, base_summary) = runs[0], baseline[0]
+    lines: list[str] = []
+    for key, word in _RESOLVED.items():
+        ours, theirs = _plain(summary.get(key)), _plain(base_summary.get(key))
+        if ours is not None and theirs is not None and ours != theirs:
+            lines.append(f"{word} {_show(ours)}, baseline {_show(theirs)}")
+    lines += _thread_lines(summary, base_summary)
+    config, base_config = mapping(spec, "config"), mapping(base_spec, "config")
+    for key in sorted(set(config) | set(base_config)):
+        if key not in _OF_THE_STRATEGY and config.get(key) != base_config.get(key):
+            lines += _config_lines(key, config.get(key), base_config.get(key))
+    if _cpu_models(runs) and _cpu_models(baseline) and _cpu_models(runs) != _cpu_models(baseline):
+        lines.append(f"CPU {', '.join(_cpu_models(runs))}, baseline {', '.join(_cpu_models(baseline))}")
+    own = _confounds(runs)
+    theirs = _confounds(baseline)
+    lines += [line for line in own if line not in theirs]
+    lines += [f"baseline: {line}" for line in theirs if line not in own]
+    return list(dict.fromkeys(lines))
+
+
+def _config_lines(key: str, ours: Any, theirs: Any) -> list[str]:
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        names = [name for name in sorted(set(ours) | set(theirs), key=str) if ours.get(name) != theirs.get(name)]
+        return [f"{key}.{name} {_show(ours.get(name))}, baseline {_show(theirs.get(name))}" for name in names]
+    return [f"{key} {_show(ours)}, baseline {_show(theirs)}"]
+
+
+def _thread_lines(summary: Mapping[str, Any], base_summary: Mapping[str, Any]) -> list[str]:
+    ours, theirs = _threads(summary), _threads(base_summary)
+    if ours and theirs and ours != theirs:
+        return [f"threads per rank {_show(ours)}, baseline {_show(theirs)}"]
+    return []
+
+
+def _threads(summary: Mapping[str, Any]) -> list[int]:
+    ranks = [rank for rank in sequence(summary, "ranks") if isinstance(rank, dict) and rank.get("role") != "driver"]
+    return sorted({value for rank in ranks if (value := whole(rank, "num_threads")) is not None})
+
+
+def _cpu_models(runs: Sequence[Run]) -> list[str]:
+    envs = [env for _, summary in runs for env in sequence(summary, "env") if isinstance(env, dict)]
+    return sorted({model for env in envs if (model := text(env, "cpu_model")) is not None})
+
+
+def _confounds(runs: Sequence[Run]) -> list[str]:
+    lines = [line for _, summary in runs for line in sequence(summary, "confounds") if isinstance(line, str)]
+    return list(dict.fromkeys(lines))
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float) and value != "" else None
+
+
+def _show(value: Any) -> str:
+    if value is None:
+        return "not set"
+    if isinstance(value, list) and value and all(isinstance(item, int) for item in value):
+        return " and ".join(str(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)[:80]

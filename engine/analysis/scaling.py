@@ -1,0 +1,245 @@
+"""From runs to points: medians over repeats, and speedup and efficiency against each point's named baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.analysis.fairness import compare_fairly
+from engine.analysis.statistics import Estimate, estimate, estimate_ratio
+from engine.catalog import STRATEGY_TRAITS
+from engine.core.fields import mapping, number, text, whole, whole_or
+
+__all__ = ["FIGURES", "SCALE_AXES", "PointRow", "devices_word", "make_points"]
+
+Run = tuple[Mapping[str, Any], Mapping[str, Any]]
+"""``run.json`` and ``summary.json``."""
+
+FIGURES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
+
+SCALE_AXES = ("world_size", "nodes", "dp.num_replicas", "rpc_pipeline.num_stages")
+"""Axes along which a series of points is drawn as one line."""
+
+SAMPLES_TOLERANCE = 0.005
+"""Samples seen count as equal within this share: a last batch that the ranks cannot share evenly is left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointRow:
+    """One point of an experiment: what its succeeded repeats measured. None is n/a.
+
+    Attributes:
+        point: its id.
+        label: for people: the strategy, its size, and the other axes.
+        series: the label without its size: points of one series are drawn as one line.
+        axes: its value on every axis of the matrix.
+        num_runs: repeats that were planned or found, in whatever state; ``n`` of them succeeded and count.
+        total_s: training, evaluation and snapshots together.
+        throughput_efficiency, time_efficiency: the speedup over the ratio of ``num_devices`` to the baseline's.
+        time_speedup: only where both saw equally many samples.
+        time_saved_ratio: the part of the baseline's total time that is saved.
+        final, best: per figure of ``FIGURES`` (best: of the evaluations).
+        baseline: the baseline's point id, "" where there is none; ``baseline_reason`` says why.
+        notes: differences that spoil the comparison, and why values are n/a.
+    """
+
+    point: str
+    label: str
+    series: str
+    strategy: str
+    axes: Mapping[str, Any]
+    world_size: int | None
+    num_devices: int | None
+    nodes: int | None
+    num_runs: int
+    n: int
+    lr: float | None
+    global_batch_size: int | None
+    local_batch_size: int | None
+    steps_per_epoch: int | None
+    epochs_done: float | None
+    samples_seen: float | None
+    total_s: Estimate | None
+    epoch_s: Estimate | None
+    epoch_train_s: Estimate | None
+    samples_per_s: Estimate | None
+    step_s: Estimate | None
+    throughput_speedup: Estimate | None
+    throughput_efficiency: Estimate | None
+    time_speedup: Estimate | None
+    time_efficiency: Estimate | None
+    time_saved_ratio: Estimate | None
+    final: Mapping[str, Estimate | None]
+    best: Mapping[str, Estimate | None]
+    is_baseline: bool
+    baseline: str
+    baseline_label: str
+    baseline_reason: str
+    notes: tuple[str, ...]
+
+
+def make_points(runs: Sequence[Run]) -> list[PointRow]:
+    """Make a row per point, in the order in which the points first appear."""
+    groups: dict[str, list[Run]] = {}
+    for spec, summary in runs:
+        groups.setdefault(text(spec, "point") or text(spec, "id") or "unknown", []).append((spec, summary))
+    labels = {point: _label(group[0], groups) for point, group in groups.items()}
+    return [_make_point(point, groups, labels) for point in groups]
+
+
+def devices_word(strategy: str) -> str:
+    """What the devices of a strategy are called: ranks, replicas, stages."""
+    traits = STRATEGY_TRAITS.get(strategy)
+    return traits.devices_from.rpartition(".num_")[2] if traits and traits.devices_from else "ranks"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Comparison:
+    throughput_speedup: Estimate | None = None
+    time_speedup: Estimate | None = None
+    device_ratio: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _make_point(point: str, groups: Mapping[str, list[Run]], labels: Mapping[str, tuple[str, str]]) -> PointRow:
+    group = groups[point]
+    good = _succeeded(group)
+    spec, summary = good[0] if good else group[0]
+    baseline = text(spec, "baseline") or ""
+    comparison = _compare(good, baseline, groups, is_baseline=baseline == point)
+    time_speedup, throughput_speedup = comparison.time_speedup, comparison.throughput_speedup
+    ratio = comparison.device_ratio
+
+    def median(*keys: str) -> Estimate | None:
+        return estimate(_values(good, *keys))
+
+    def per_device(speedup: Estimate | None) -> Estimate | None:
+        return speedup.scaled(1 / ratio) if speedup is not None and ratio else None
+
+    epochs_done, samples_seen = median("epochs_done"), median("samples_seen")
+    return PointRow(
+        point=point,
+        label=labels[point][0],
+        series=labels[point][1],
+        strategy=_strategy(spec, summary),
+        axes=mapping(spec, "axes"),
+        world_size=_size(spec, summary, "world_size"),
+        num_devices=_size(spec, summary, "num_devices"),
+        nodes=_size(spec, summary, "nodes"),
+        num_runs=len(group),
+        n=len(good),
+        lr=number(summary, "lr"),
+        global_batch_size=whole(summary, "global_batch_size"),
+        local_batch_size=whole(summary, "local_batch_size"),
+        steps_per_epoch=whole(summary, "steps_per_epoch"),
+        epochs_done=epochs_done.value if epochs_done else None,
+        samples_seen=samples_seen.value if samples_seen else None,
+        total_s=median("time", "total_s"),
+        epoch_s=median("time", "epoch_s_mean"),
+        epoch_train_s=median("time", "epoch_train_s_mean"),
+        samples_per_s=median("throughput", "samples_per_s"),
+        step_s=median("throughput", "step_s_median"),
+        throughput_speedup=throughput_speedup,
+        throughput_efficiency=per_device(throughput_speedup),
+        time_speedup=time_speedup,
+        time_efficiency=per_device(time_speedup),
+        time_saved_ratio=time_speedup.mapped(lambda value: 1 - 1 / value) if time_speedup is not None else None,
+        final={name: median("final", name) for name in FIGURES},
+        best={name: median("best", name) for name in FIGURES if not name.startswith("train")},
+        is_baseline=baseline == point,
+        baseline=baseline,
+        baseline_label=labels[baseline][0] if baseline in labels else baseline,
+        baseline_reason=text(spec, "baseline_reason") or "",
+        notes=comparison.notes,
+    )
+
+
+def _compare(good: Sequence[Run], baseline: str, groups: Mapping[str, list[Run]], *, is_baseline: bool) -> _Comparison:
+    if not good:
+        return _Comparison(notes=("no run of this point succeeded",))
+    if not baseline:
+        return _Comparison(notes=(text(good[0][0], "baseline_reason") or "it has no baseline",))
+    base = _succeeded(groups.get(baseline, []))
+    if not base:
+        return _Comparison(notes=(f"no run of its baseline {baseline} succeeded",))
+    ours, theirs = _size(*good[0], "num_devices"), _size(*base[0], "num_devices")
+    ratio = ours / theirs if ours and theirs else None
+    if is_baseline:
+        one = Estimate(value=1.0, low=None, high=None, n=len(good))
+        has_rate, has_time = (estimate(_values(good, *keys)) for keys in (_RATE, _TOTAL))
+        return _Comparison(
+            throughput_speedup=one if has_rate else None, time_speedup=one if has_time else None, device_ratio=ratio
+        )
+    notes = compare_fairly(good, base)
+    unequal = _unequal_samples(good, base)
+    if unequal:
+        notes.append(unequal)
+    return _Comparison(
+        throughput_speedup=estimate_ratio(_values(good, *_RATE), _values(base, *_RATE)),
+        time_speedup=None if unequal else estimate_ratio(_values(base, *_TOTAL), _values(good, *_TOTAL)),
+        device_ratio=ratio,
+        notes=tuple(notes),
+    )
+
+
+_RATE = ("throughput", "samples_per_s")
+_TOTAL = ("time", "total_s")
+
+
+def _unequal_samples(good: Sequence[Run], base: Sequence[Run]) -> str:
+    """Why total times cannot be compared, or ""."""
+    ours, theirs = estimate(_values(good, "samples_seen")), estimate(_values(base, "samples_seen"))
+    if ours is None or theirs is None:
+        return "time_speedup is n/a: the number of samples seen is unknown"
+    if abs(ours.value - theirs.value) > SAMPLES_TOLERANCE * theirs.value:
+        return f"time_speedup is n/a: {ours.value:,.0f} samples seen, baseline {theirs.value:,.0f}"
+    return ""
+
+
+def _succeeded(group: Sequence[Run]) -> list[Run]:
+    return [run for run in group if run[1].get("state") == "succeeded"]
+
+
+def _values(runs: Sequence[Run], *keys: str) -> list[float | None]:
+    values: list[float | None] = []
+    for _, summary in runs:
+        inner = mapping(summary, keys[0]) if len(keys) > 1 else summary
+        values.append(number(inner, keys[-1]))
+    return values
+
+
+def _strategy(spec: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    return text(mapping(spec, "config"), "strategy") or text(summary, "strategy") or "unknown"
+
+
+def _size(spec: Mapping[str, Any], summary: Mapping[str, Any], key: str) -> int | None:
+    """What the ranks said, else what was planned."""
+    value = whole(summary, key)
+    if value is None:
+        value = whole(spec, key) if key == "num_devices" else whole(mapping(spec, "config"), key)
+    return value if value is not None and value > 0 else None
+
+
+def _label(run: Run, groups: Mapping[str, list[Run]]) -> tuple[str, str]:
+    """``ddp, 2 ranks, model mlp`` and the same without the size."""
+    spec, summary = run
+    strategy = _strategy(spec, summary)
+    others = [f"{name} {value}" for name, value in mapping(spec, "axes").items() if _tells_apart(name, groups)]
+    num_devices, nodes = _size(spec, summary, "num_devices"), whole_or(mapping(spec, "config"), "nodes", 1)
+    size = [] if strategy == "single" or num_devices is None else [f"{num_devices} {_singular(strategy, num_devices)}"]
+    if nodes > 1:
+        size.append(f"{nodes} nodes")
+    return ", ".join([strategy, *size, *others]), ", ".join([strategy, *others])
+
+
+def _singular(strategy: str, count: int) -> str:
+    word = devices_word(strategy)
+    return word.removesuffix("s") if count == 1 else word
+
+
+def _tells_apart(axis: str, groups: Mapping[str, list[Run]]) -> bool:
+    """Whether an axis says more than the strategy and the size do."""
+    if axis == "strategy" or axis in SCALE_AXES:
+        return False
+    return len({str(mapping(group[0][0], "axes").get(axis)) for group in groups.values()}) > 1

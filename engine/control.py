@@ -1,0 +1,152 @@
+"""The client's side: send a command to the supervisor of a results folder and wait for the answer."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from engine.core.commands import Reply, command_id
+from engine.core.errors import DdptuiError, InputError
+from engine.core.lifecycle import Rerun
+from engine.core.spec import RunSpec
+from engine.processes import Handle
+from engine.store import ResultsPaths, read_json, write_json
+from engine.wake import ensure_supervisor, is_supervisor_alive, lock_holder
+
+__all__ = [
+    "Reply",
+    "check_writable",
+    "enqueue",
+    "ensure_supervisor",
+    "is_supervisor_alive",
+    "send",
+    "stop",
+    "supervisor_handle",
+]
+
+_POLL_S = 0.05
+_MAX_STARTS = 5
+"""Supervisors that end without answering: more of them would not help."""
+
+
+def supervisor_handle(results: Path) -> Handle | None:
+    """Return who the lock names, alive or not; None where nobody owns the folder."""
+    return lock_holder(ResultsPaths(results))
+
+
+def enqueue(
+    results: Path,
+    *,
+    experiment: str,
+    plan: dict[str, Any],
+    runs: Sequence[RunSpec],
+    rerun: Rerun = "missing",
+    timeout_s: float = 30.0,
+) -> Reply:
+    """Have the runs of one experiment run; see ``send``."""
+    specs = [spec.model_dump(mode="json") for spec in runs]
+    return send(results, "enqueue", timeout_s=timeout_s, experiment=experiment, plan=plan, runs=specs, rerun=rerun)
+
+
+def stop(
+    results: Path, runs: Sequence[tuple[str, str]] | None = None, *, grace_s: float = 20.0, timeout_s: float = 30.0
+) -> Reply:
+    """Stop runs, given as (experiment, run id), or all where None; the reply comes before they have ended."""
+    keys = "all" if runs is None else [list(key) for key in runs]
+    return send(results, "stop", timeout_s=timeout_s, runs=keys, grace_s=grace_s)
+
+
+def send(
+    results: Path,
+    op: str,
+    *,
+    timeout_s: float = 30.0,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+    **arguments: Any,
+) -> Reply:
+    """Send one command and wait for its reply; a supervisor is started where none lives, again if it leaves unanswered.
+
+    Args:
+        results: the folder; made where it is missing.
+        op: "enqueue" or "stop".
+        timeout_s: how long to wait; an unanswered command is taken back then.
+        clock: monotonic seconds.
+        sleep: waits.
+        **arguments: of the command (``engine.core.commands``).
+
+    Raises:
+        InputError: the folder cannot be written.
+        DdptuiError: no answer; the message says who owns the folder or where the log is.
+    """
+    check_writable(results)
+    paths = ResultsPaths(results)
+    name = command_id(time.time_ns(), os.getpid(), secrets.token_hex(4)) + ".json"
+    command, reply = paths.commands / name, paths.replies / name
+    try:
+        write_json(command, {"op": op, **arguments})
+    except OSError as error:
+        raise InputError(f"cannot write into the results folder {results}: {error.strerror or error}") from error
+    deadline = clock() + timeout_s
+    num_started = 0
+    while (answer := _read_reply(reply)) is None:
+        if clock() >= deadline or num_started > _MAX_STARTS:
+            if _take_back(command):
+                raise DdptuiError(_no_answer(paths, timeout_s, has_supervisor=num_started <= _MAX_STARTS))
+            deadline = clock() + timeout_s  # it is being carried out
+            num_started = 0
+        num_started += ensure_supervisor(results)
+        sleep(_POLL_S)
+    return answer
+
+
+def check_writable(results: Path) -> None:
+    """Make the results folder.
+
+    Raises:
+        InputError: it cannot be made or written.
+    """
+    try:
+        ResultsPaths(results).control.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise InputError(f"cannot write into the results folder {results}: {error.strerror or error}") from error
+    if not os.access(results, os.W_OK | os.X_OK) or not os.access(ResultsPaths(results).control, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write into the results folder {results}: Permission denied")
+
+
+def _read_reply(path: Path) -> Reply | None:
+    value = read_json(path)
+    if value is None:
+        return None
+    try:
+        return Reply.model_validate(value)
+    except ValidationError as error:
+        raise DdptuiError(f"{path} is no reply of this version of ddptui") from error
+
+
+def _take_back(command: Path) -> bool:
+    """Whether the command was still waiting: carried out later it would be a surprise."""
+    try:
+        command.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _no_answer(paths: ResultsPaths, timeout_s: float, *, has_supervisor: bool) -> str:
+    holder = lock_holder(paths)
+    if not has_supervisor:
+        return f"the supervisor of {paths.root} ends before it answers; see {paths.supervisor_log}"
+    if holder is not None and is_supervisor_alive(paths.root) is None:
+        return (
+            f"{paths.root} belongs to a supervisor on host {holder.host} (pid {holder.pid}), which has not answered "
+            f"for {timeout_s:.0f} s: use ddptui there, or, if that machine is gone for good, delete {paths.lock}"
+        )
+    who = f"supervisor {holder.pid}" if holder is not None else "supervisor"
+    return f"the {who} of {paths.root} has not answered for {timeout_s:.0f} s; see {paths.supervisor_log}"

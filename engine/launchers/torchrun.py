@@ -1,0 +1,246 @@
+"""The torchrun command of a run: pure, so that it can be printed, written to ``command.sh`` and tested by itself."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from engine.core.spec import RunSpec
+
+__all__ = [
+    "HANDLED_SIGNALS",
+    "RANK_MODULE",
+    "WORKER_MODULE",
+    "Launch",
+    "agent_arguments",
+    "agent_command",
+    "agent_environment",
+    "command_script",
+    "loopback_environment",
+    "printable_command",
+    "thread_environment",
+]
+
+WORKER_MODULE = "engine.worker"
+RANK_MODULE = "ddptui.start"
+HANDLED_SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1,SIGUSR2"
+"""torchrun dies of any other signal and leaves its ranks behind."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """One process to be started.
+
+    Attributes:
+        argv: program and arguments.
+        env: what is added to the environment of the one who starts it.
+        cwd: where it runs.
+        log: gets its stdout and stderr.
+    """
+
+    argv: list[str]
+    env: dict[str, str]
+    cwd: Path
+    log: Path
+
+
+def agent_arguments(
+    *,
+    rdzv_id: str,
+    world_size: int,
+    nodes: int,
+    node_rank: int,
+    rdzv_file: str,
+    log_dir: str,
+    worker: Sequence[str],
+) -> list[str]:
+    """Return torchrun's arguments for one node.
+
+    Args:
+        rdzv_id: names the job.
+        world_size: ranks of all nodes.
+        nodes: torchrun agents.
+        node_rank: which of them this is.
+        rdzv_file: where node 0 says how it is reached; used with several nodes only.
+        log_dir: torchrun's own (it holds nothing of ours; without one torchrun leaves a folder in /tmp for every run).
+        worker: module and arguments that each rank becomes.
+    """
+    conf = []
+    if nodes > 1:  # the path is quoted: torchrun splits this argument at commas
+        conf = [f"--rdzv-conf=node_rank={node_rank},file={quote(rdzv_file)}"]
+    return [
+        f"--nnodes={nodes}",
+        f"--nproc-per-node={world_size // nodes}",
+        "--max-restarts=0",
+        "--rdzv-backend=ddptui",
+        f"--rdzv-id={rdzv_id}",
+        "--rdzv-endpoint=127.0.0.1:0",
+        *conf,
+        f"--signals-to-handle={HANDLED_SIGNALS}",
+        f"--log-dir={log_dir}",
+        "-m",
+        RANK_MODULE,
+        "-m",
+        *worker,
+    ]
+
+
+def agent_command(python: str, setup: Sequence[str], arguments: Sequence[str]) -> list[str]:
+    """Return the argv of the agent: ``python -m ddptui.start --agent -- <torchrun's arguments>`` after the setup lines.
+
+    Args:
+        python: the interpreter of the ranks.
+        setup: shell lines that run first in the same shell; one that fails ends the run.
+        arguments: of ``agent_arguments``.
+    """
+    argv = [python, "-m", RANK_MODULE, "--agent", "--", *arguments]
+    if not setup:
+        return argv
+    return ["bash", "-c", _setup_script(setup), "setup", *argv]
+
+
+def agent_environment(
+    base: Mapping[str, str], spec: RunSpec, *, num_threads: int, platform: str, own: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the whole environment of the agent, and so of its ranks.
+
+    Args:
+        base: the environment of the node runner.
+        spec: the run; its ``env`` wins over ``base`` and over what is set for loopback and threads.
+        num_threads: intra-op threads of a rank.
+        platform: as ``sys.platform``.
+        own: the DDPTUI_ variables, which win over everything.
+    """
+    # torchrun takes its arguments from PET_ variables too; those of an outer torchrun would end up in ours
+    outer = ("PET_", "TORCHELASTIC_", "DDPTUI_")
+    return {
+        **{name: value for name, value in base.items() if not name.startswith(outer)},
+        **loopback_environment(platform),
+        **thread_environment(num_threads),
+        "TORCH_CPP_LOG_LEVEL": base.get("TORCH_CPP_LOG_LEVEL", "ERROR"),
+        **spec.config.env,
+        "PYTHONSAFEPATH": "1",
+        **own,
+    }
+
+
+def loopback_environment(platform: str) -> dict[str, str]:
+    """Variables that keep gloo, TensorPipe and NCCL on the loopback interface.
+
+    Args:
+        platform: as ``sys.platform``.
+    """
+    interface = "lo0" if platform == "darwin" else "lo"
+    return dict.fromkeys(("GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"), interface)
+
+
+def thread_environment(num_threads: int) -> dict[str, str]:
+    """Variables that set the intra-op threads of a rank; they count only if set before torch is loaded."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    return dict.fromkeys(names, str(num_threads))
+
+
+def printable_command(spec: RunSpec, *, run_dir: str, world_size: int) -> list[str]:
+    """Return the torchrun command line of each node, as a person could paste it.
+
+    Args:
+        spec: the run.
+        run_dir: its folder.
+        world_size: what ``spec.config.world_size`` came to.
+    """
+    attempt = f"{run_dir}/attempts/manual"
+    return [
+        shlex.join(["torchrun", *_manual_arguments(spec, world_size, node_rank, run_dir, attempt)])
+        for node_rank in range(spec.config.nodes)
+    ]
+
+
+def command_script(spec: RunSpec, *, world_size: int, python: str, num_threads: int, platform: str) -> str:
+    """Return ``command.sh``: the run again, by hand, with its output on the terminal and its files in attempts/manual.
+
+    Args:
+        spec: the run.
+        world_size: what ``spec.config.world_size`` came to.
+        python: the interpreter of the ranks.
+        num_threads: intra-op threads of a rank.
+        platform: as ``sys.platform``.
+    """
+    environment = {
+        **loopback_environment(platform),
+        **thread_environment(num_threads),
+        "TORCH_CPP_LOG_LEVEL": "ERROR",
+        **spec.config.env,
+        "PYTHONSAFEPATH": "1",
+        "DDPTUI_RUN_ID": f"{spec.experiment}/{spec.id}",
+        "DDPTUI_ATTEMPT": "0",
+        "DDPTUI_THREADS": str(num_threads),
+    }
+    lines = [_SCRIPT_HEAD.format(name=f"{spec.experiment}/{spec.id}")]
+    if spec.project_dir:
+        lines.append(f"cd {shlex.quote(spec.project_dir)} || exit 1")
+    lines += spec.config.setup
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
+    lines.append(_SCRIPT_FOLDERS.format(python=shlex.quote(python)))
+    lines += [f"{_script_line(spec, world_size, node_rank)} & pids+=($!)" for node_rank in range(spec.config.nodes)]
+    lines.append(_SCRIPT_TAIL)
+    return "\n".join(lines)
+
+
+_SCRIPT_HEAD = """\
+#!/usr/bin/env bash
+# {name}: the same training by hand. Output goes to the terminal, files to attempts/manual, which each start empties.
+# Not pinned to cores: ddptui chooses free ones when it starts a run.
+run=$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)"""
+
+_SCRIPT_FOLDERS = """\
+unset DDPTUI_RANK_FILES DDPTUI_CORES DDPTUI_AGENT_PID DDPTUI_BEATS
+export DDPTUI_RUN_DIR="$run" DDPTUI_ATTEMPT_DIR="$run/attempts/manual"
+rm -rf "$DDPTUI_ATTEMPT_DIR" && mkdir -p "$DDPTUI_ATTEMPT_DIR" || exit 1
+torchrun() {{ exec {python} -m torch.distributed.run "$@"; }}
+pids=()
+trap 'kill "${{pids[@]}}" 2>/dev/null' INT TERM HUP"""
+
+_SCRIPT_TAIL = """\
+status=0
+for pid in "${pids[@]}"; do
+  wait "$pid" || status=$?
+done
+while [ -n "$(jobs -pr)" ]; do sleep 0.2; done  # a signal ends wait before the ranks are gone
+exit "$status"
+"""
+
+
+def _script_line(spec: RunSpec, world_size: int, node_rank: int) -> str:
+    run, attempt = "@run@", "@run@/attempts/manual"
+    arguments = _manual_arguments(spec, world_size, node_rank, run, attempt)
+    return "torchrun " + " ".join(shlex.quote(part).replace("'", "").replace("@run@", "$run") for part in arguments)
+
+
+def _manual_arguments(spec: RunSpec, world_size: int, node_rank: int, run_dir: str, attempt_dir: str) -> list[str]:
+    return agent_arguments(
+        rdzv_id=spec.id,
+        world_size=world_size,
+        nodes=spec.config.nodes,
+        node_rank=node_rank,
+        rdzv_file=f"{attempt_dir}/rdzv.json",
+        log_dir=f"{attempt_dir}/torchrun",
+        worker=[WORKER_MODULE, run_dir],
+    )
+
+
+def _setup_script(setup: Sequence[str]) -> str:
+    lines = []
+    for line in setup:
+        lines += [line, f"ddptui_check $? {shlex.quote(line)}"]
+    return "\n".join([_SETUP_HEAD, *lines, _SETUP_TAIL])
+
+
+_SETUP_HEAD = """\
+ddptui_check() { [ "$1" = 0 ] || { echo "ddptui: setup line failed with exit code $1: $2" >&2; exit 1; }; }"""
+
+_SETUP_TAIL = """\
+command -v "$1" >/dev/null || { echo "ddptui: the interpreter $1 does not exist" >&2; exit 127; }
+exec "$@\""""

@@ -1,0 +1,184 @@
+"""Speedup, efficiency and throughput against the number of devices; bars for the other axes of the matrix."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from engine.analysis.scaling import SCALE_AXES, PointRow
+from engine.analysis.statistics import Estimate
+from engine.report.collect import ExperimentData
+from engine.report.figures import Drawn, draw_estimates, looks_of, short_text, subtitle, the_devices
+from engine.report.style import finish, new_figure
+
+__all__ = ["draw_axis_bars", "draw_efficiency", "draw_speedup", "draw_throughput"]
+
+Choice = Callable[[PointRow], Estimate | None]
+
+MAX_BAR_GROUPS = 8
+
+
+def draw_speedup(data: ExperimentData, folder: Path) -> Drawn:
+    """Throughput speedup against devices, with the ideal line."""
+    return _draw_scaling(
+        data, folder, "speedup_vs_world_size", "Speedup", "throughput speedup over the baseline",
+        lambda point: point.throughput_speedup, _ideal_speedup,
+    )  # fmt: skip
+
+
+def draw_efficiency(data: ExperimentData, folder: Path) -> Drawn:
+    """Throughput efficiency against devices; the ideal is 100 %."""
+    return _draw_scaling(
+        data, folder, "efficiency_vs_world_size", "Efficiency", "throughput efficiency (%)",
+        lambda point: _percent(point.throughput_efficiency), _ideal_efficiency,
+    )  # fmt: skip
+
+
+def draw_throughput(data: ExperimentData, folder: Path) -> Drawn:
+    """Samples per second against devices, with the line of the baseline times the devices."""
+    return _draw_scaling(
+        data, folder, "throughput_vs_world_size", "Throughput", "samples/s, all devices together",
+        lambda point: point.samples_per_s, _ideal_throughput,
+    )  # fmt: skip
+
+
+def _draw_scaling(
+    data: ExperimentData,
+    folder: Path,
+    name: str,
+    word: str,
+    y_label: str,
+    choose: Choice,
+    draw_ideal: Callable[..., None],
+) -> Drawn:
+    caption = f"{word} against the number of devices"
+    points = [point for point in data.points if choose(point) is not None and point.num_devices is not None]
+    if not points:
+        return Drawn(name=name, caption=caption, path=None, reason="no run with a known value succeeded")
+    figure, (axes,) = new_figure()
+    counts = sorted({point.num_devices or 0 for point in points})
+    x_of = _side_by_side(points, counts)
+    for label, look in looks_of([point.series for point in data.points]).items():
+        own = sorted((p for p in points if p.series == label), key=lambda p: p.num_devices or 0)
+        if not own:
+            continue
+        x = [x_of[p.point] for p in own]
+        draw_estimates(axes, x, [value for p in own if (value := choose(p)) is not None], look, short_text(label))
+    draw_ideal(axes, points, counts)
+    axes.set_xticks(counts, [str(count) for count in counts])
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(the_devices(points))
+    axes.set_ylabel(y_label)
+    path = folder / f"{name}.png"
+    finish(figure, path, title=f"{word}: {short_text(data.name)}", subtitle=subtitle(data), legend_from=[axes])
+    return Drawn(name=name, caption=caption, path=path)
+
+
+def _side_by_side(points: Sequence[PointRow], counts: Sequence[int]) -> dict[str, float]:
+    """Where each point is drawn: points with the same number of devices stand a little apart."""
+    step = min(0.022 * max(counts[-1] - counts[0], 1), 0.1)
+    places: dict[str, float] = {}
+    for count in counts:
+        here = [point.point for point in points if point.num_devices == count]
+        for index, point in enumerate(here):
+            places[point] = count + (index - (len(here) - 1) / 2) * step
+    return places
+
+
+_IDEAL: dict[str, Any] = {"color": "#999999", "linewidth": 1.2, "linestyle": (0, (2, 2)), "zorder": 1}
+
+
+def _span(counts: Sequence[int]) -> list[float]:
+    return [counts[0], counts[-1]] if len(counts) > 1 else [counts[0] - 0.25, counts[0] + 0.25]
+
+
+def _ideal_speedup(axes: Axes, points: Sequence[PointRow], counts: Sequence[int]) -> None:
+    bases = {p.num_devices for p in points if p.is_baseline and p.num_devices}
+    for base in sorted(bases)[:1] or [1]:
+        x = _span(counts)
+        axes.plot(x, [value / base for value in x], label="ideal (linear)", **_IDEAL)
+
+
+def _ideal_efficiency(axes: Axes, _points: Sequence[PointRow], counts: Sequence[int]) -> None:
+    x = _span(counts)
+    axes.plot(x, [100.0] * len(x), label="ideal (100 %)", **_IDEAL)
+
+
+def _ideal_throughput(axes: Axes, points: Sequence[PointRow], counts: Sequence[int]) -> None:
+    bases = [p for p in points if p.is_baseline and p.num_devices and p.samples_per_s is not None]
+    for base in bases[:3]:
+        rate = base.samples_per_s.value if base.samples_per_s is not None else 0.0
+        x = _span(counts)
+        label = "ideal" if len(bases) == 1 else f"ideal of {short_text(base.label)}"
+        axes.plot(
+            x, [rate * value / (base.num_devices or 1) for value in x], label=f"{label} (baseline x devices)", **_IDEAL
+        )
+
+
+def draw_axis_bars(data: ExperimentData, folder: Path) -> list[Drawn]:
+    """For each axis of the matrix that is no scale: throughput, and test accuracy where it is known, for each value."""
+    names = list(dict.fromkeys(name for point in data.points for name in point.axes if name not in SCALE_AXES))
+    varied = [axis for axis in names if len({str(point.axes.get(axis)) for point in data.points}) > 1]
+    return [_draw_bars(data, folder, axis) for axis in varied]
+
+
+def _draw_bars(data: ExperimentData, folder: Path, axis: str) -> Drawn:
+    name = f"bars_{re.sub(r'[^A-Za-z0-9_.]', '_', axis)[:60]}"
+    caption = f"Throughput and test accuracy by {short_text(axis)}"
+    panels: list[tuple[str, Choice]] = [
+        ("samples/s", lambda p: p.samples_per_s),
+        ("final test accuracy (%)", lambda p: _percent(p.final.get("test_accuracy"))),
+    ]
+    panels = [panel for panel in panels if any(panel[1](point) is not None for point in data.points)]
+    if not panels:
+        return Drawn(name=name, caption=caption, path=None, reason="no run with a known value succeeded")
+    values = list(dict.fromkeys(str(point.axes.get(axis)) for point in data.points))
+    groups = list(dict.fromkeys(_others(point, axis) for point in data.points))
+    figure, axes = new_figure(len(panels), width=max(8.0, min(4.5 * len(panels) + 0.6 * len(values), 13.0)), height=5.2)
+    for panel, (y_label, choose) in zip(axes, panels, strict=True):
+        _draw_groups(panel, data.points, axis, values, groups[:MAX_BAR_GROUPS], choose)
+        panel.set_ylabel(y_label)
+        panel.set_xlabel(short_text(axis))
+    left_out = f"  |  the first {MAX_BAR_GROUPS} of {len(groups)} groups" if len(groups) > MAX_BAR_GROUPS else ""
+    path = folder / f"{name}.png"
+    title = f"{short_text(axis)}: {short_text(data.name)}"
+    finish(figure, path, title=title, subtitle=subtitle(data, with_baseline=False) + left_out, legend_from=axes)
+    return Drawn(name=name, caption=caption, path=path)
+
+
+def _draw_groups(
+    panel: Axes, points: Sequence[PointRow], axis: str, values: Sequence[str], groups: Sequence[str], choose: Choice
+) -> None:
+    width = 0.8 / len(groups)
+    for index, (group, look) in enumerate(looks_of(groups).items()):
+        for place, value in enumerate(values):
+            own = [p for p in points if str(p.axes.get(axis)) == value and _others(p, axis) == group]
+            estimates = [estimate for p in own if (estimate := choose(p)) is not None]
+            if not estimates:
+                continue
+            best = estimates[0]
+            x = place + (index - (len(groups) - 1) / 2) * width
+            error = (
+                [[best.value - best.low], [best.high - best.value]]
+                if best.low is not None and best.high is not None
+                else None
+            )
+            panel.bar(
+                x, best.value, width * 0.92, color=look.color, hatch=look.hatch, edgecolor="white", linewidth=0.5,
+                yerr=error, capsize=3, error_kw={"elinewidth": 1.2}, label=group or "all",
+            )  # fmt: skip
+    panel.set_xticks(range(len(values)), [short_text(value) for value in values])
+    panel.grid(visible=False, axis="x")
+
+
+def _others(point: PointRow, axis: str) -> str:
+    """The point's place on all other axes, in words."""
+    return ", ".join(short_text(f"{name} {value}") for name, value in point.axes.items() if name != axis)
+
+
+def _percent(estimate: Estimate | None) -> Estimate | None:
+    return estimate.scaled(100) if estimate is not None else None

@@ -1,0 +1,166 @@
+"""Where the time of an epoch and of a step goes, and what the machine did meanwhile."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from engine.analysis.scaling import PointRow
+from engine.core.events import PHASES
+from engine.core.fields import mapping, number, sequence
+from engine.report.collect import ExperimentData, RunData
+from engine.report.figures import Drawn, looks_of, short_text, subtitle
+from engine.report.style import finish, new_figure
+from engine.report.tables import Row, system_rows
+
+__all__ = ["draw_epoch_time", "draw_step_time", "draw_system"]
+
+Parts = dict[str, float]
+
+EVALUATION, OUTSIDE = "evaluation", "outside steps (warm-up, snapshots, ...)"
+_DRAWN_PHASES = (*PHASES, EVALUATION, OUTSIDE)
+
+_PHASE_LOOKS = {
+    "data": ("#0072B2", ""),
+    "forward": ("#E69F00", "///"),
+    "backward": ("#009E73", "..."),
+    "comm": ("#D55E00", "\\\\\\"),
+    "bubble": ("#CC79A7", "xxx"),
+    "optimizer": ("#56B4E9", ""),
+    "other": ("#BDBDBD", ""),
+    EVALUATION: ("#404040", "---"),
+    OUTSIDE: ("#E4DCCB", "///"),
+}
+_OTHER_LOOK = ("#8C6D46", "++")
+"""Of a phase that only this strategy has."""
+
+MAX_SYSTEM_POINTS = 2000
+
+
+def draw_epoch_time(data: ExperimentData, folder: Path) -> Drawn:
+    """Mean epoch of each point, stacked by phase, evaluation included."""
+    return _draw_stacks(
+        data, folder, "epoch_time_by_phase", "Epoch time by phase", "mean time of an epoch (s)",
+        [(point, _median_parts([_epoch_parts(run) for run in data.runs_of(point.point)])) for point in data.points],
+    )  # fmt: skip
+
+
+def draw_step_time(data: ExperimentData, folder: Path) -> Drawn:
+    """Steady step of each point, stacked by phase."""
+    return _draw_stacks(
+        data, folder, "step_time_by_phase", "Step time by phase", "mean time of a steady step (ms)",
+        [(point, _median_parts([_step_parts(run) for run in data.runs_of(point.point)])) for point in data.points],
+    )  # fmt: skip
+
+
+def _step_parts(run: RunData) -> Parts:
+    phases = mapping(run.summary, "phases_mean")
+    return {name: 1000 * value for name in phases if (value := number(phases, name)) is not None and value >= 0}
+
+
+def _epoch_parts(run: RunData) -> Parts:
+    """Phases of the steady step times the steps of an epoch, evaluation, and what is left of the measured epoch."""
+    steps, epoch_s = number(run.summary, "steps_per_epoch"), number(mapping(run.summary, "time"), "epoch_s_mean")
+    phases = _step_parts(run)
+    if not phases or steps is None or epoch_s is None:
+        return {}
+    parts = {name: value / 1000 * steps for name, value in phases.items()}
+    rows = [row for row in sequence(run.summary, "epochs") if isinstance(row, dict)]
+    eval_s = [value for row in rows if (value := number(row, "eval_s")) is not None]
+    if eval_s and rows:
+        parts[EVALUATION] = sum(eval_s) / len(rows)
+    parts[OUTSIDE] = max(epoch_s - sum(parts.values()), 0.0)
+    return parts
+
+
+def _median_parts(repeats: Sequence[Parts]) -> Parts:
+    known = [parts for parts in repeats if parts]
+    names = list(dict.fromkeys(name for parts in known for name in parts))
+    return {name: statistics.median(parts.get(name, 0.0) for parts in known) for name in names}
+
+
+def _draw_stacks(
+    data: ExperimentData, folder: Path, name: str, word: str, y_label: str, stacks: Sequence[tuple[PointRow, Parts]]
+) -> Drawn:
+    known = [(point, parts) for point, parts in stacks if parts]
+    if not known:
+        return Drawn(name=name, caption=word, path=None, reason="no run has told the phases of its steps")
+    names = {name for _, parts in known for name in parts}
+    ordered = [name for name in _DRAWN_PHASES if name in names] + sorted(names - set(_DRAWN_PHASES))
+    figure, (axes,) = new_figure(width=9.0, height=2.0 + 0.55 * len(known) if len(known) > 3 else 3.8)
+    left = [0.0] * len(known)
+    for phase in ordered:
+        values = [parts.get(phase, 0.0) for _, parts in known]
+        if max(values) < 0.001 * max(sum(parts.values()) for _, parts in known):
+            continue
+        color, hatch = _PHASE_LOOKS.get(phase, _OTHER_LOOK)
+        axes.barh(
+            range(len(known)), values, 0.68, left=left, color=color, hatch=hatch, edgecolor="white",
+            linewidth=0.6, label=short_text(phase),
+        )  # fmt: skip
+        left = [start + value for start, value in zip(left, values, strict=True)]
+    for place, total in enumerate(left):
+        axes.annotate(f"{total:.3g}", (total, place), (5, 0), textcoords="offset points", va="center", fontsize=9)
+    axes.set_yticks(range(len(known)), [short_text(point.label) for point, _ in known])
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(y_label)
+    axes.set_xlim(left=0, right=1.1 * max(left) or 1.0)
+    path = folder / f"{name}.png"
+    about = "median of the repeats, mean over the ranks that compute"
+    details = "  |  ".join(part for part in (subtitle(data, with_baseline=False), about) if part)
+    finish(figure, path, title=f"{word}: {short_text(data.name)}", subtitle=details, legend_from=[axes])
+    return Drawn(name=name, caption=word, path=path)
+
+
+_PANELS = (
+    ("CPU of the node (%)", ("cpu_percent",), 1.0),
+    ("memory used (GiB)", ("memory_used_bytes",), 2.0**30),
+    ("net, sent + received (MiB/s)", ("net_sent_bytes_per_s", "net_received_bytes_per_s"), 2.0**20),
+)
+
+
+def draw_system(data: ExperimentData, folder: Path) -> Drawn:
+    """CPU, memory and net of the first node against time, for the first repeat of every point."""
+    name, caption = "system_vs_time", "CPU, memory and net against time"
+    samples = {}
+    for point in data.points:
+        runs = data.runs_of(point.point)
+        rows = [row for row in system_rows(runs[0]) if (row["node_rank"] or 0) == 0] if runs else []
+        if rows:
+            samples[point.label] = rows[:: max(len(rows) // MAX_SYSTEM_POINTS, 1)]
+    panels = [p for p in _PANELS if any(_value(row, p[1]) is not None for rows in samples.values() for row in rows)]
+    if not panels:
+        return Drawn(name=name, caption=caption, path=None, reason="no run has system samples")
+    figure, axes = new_figure(len(panels), width=9.0, height=2.3 * len(panels) + 1.2, rows=True)
+    looks = looks_of([point.label for point in data.points])
+    for panel, (y_label, keys, unit) in zip(axes, panels, strict=True):
+        for label, rows in samples.items():
+            _draw_samples(panel, rows, keys, unit, label, looks[label].color, looks[label].dashes)
+        panel.set_ylabel(y_label, fontsize=9)
+        panel.set_ylim(bottom=0)
+    axes[-1].set_xlabel("time since the first sample of the run (s)")
+    path = folder / f"{name}.png"
+    details = "  |  ".join(part for part in (subtitle(data, with_baseline=False), "first repeat of each point") if part)
+    finish(figure, path, title=f"System: {short_text(data.name)}", subtitle=details, legend_from=axes)
+    return Drawn(name=name, caption=caption, path=path)
+
+
+def _draw_samples(
+    panel: Axes, rows: Sequence[Row], keys: Sequence[str], unit: float, label: str, color: str, dashes: Any
+) -> None:
+    known = [(row["elapsed_s"], value / unit) for row in rows if (value := _value(row, keys)) is not None]
+    if not known:
+        return
+    x, y = zip(*known, strict=True)
+    marker = "." if len(known) < 60 else ""
+    panel.plot(x, y, color=color, linestyle=dashes, marker=marker, linewidth=1.4, label=short_text(label))
+
+
+def _value(row: Row, keys: Sequence[str]) -> float | None:
+    values = [value for key in keys if (value := number(row, key)) is not None]
+    return sum(values) if len(values) == len(keys) else None

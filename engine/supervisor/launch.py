@@ -1,0 +1,119 @@
+"""Start an attempt: its files, then its node runners."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from engine import catalog
+from engine.core.errors import DdptuiError
+from engine.core.spec import RunSpec
+from engine.launchers.torchrun import Launch, command_script
+from engine.processes import Handle
+from engine.store import AttemptPaths, RunPaths, read_json, write_json, write_whole
+
+__all__ = ["Launcher", "begin_attempt", "describe_nodes", "find_launcher", "read_spec", "start_nodes"]
+
+
+class Launcher(Protocol):
+    """Where node runners are started."""
+
+    def plan(self, spec: RunSpec, paths: RunPaths, *, attempt: int, node_rank: int) -> Launch:
+        """Say how a node runner is started, without starting it."""
+        ...
+
+    def start(self, launch: Launch) -> Handle:
+        """Start what was planned; raises DdptuiError."""
+        ...
+
+
+def find_launcher(name: str) -> Launcher:
+    """Return the launcher that the catalog knows under ``name``."""
+    launcher: Launcher = catalog.load(catalog.LAUNCHERS[name][0])()
+    return launcher
+
+
+def read_spec(paths: RunPaths) -> RunSpec:
+    """Read ``run.json``.
+
+    Raises:
+        DdptuiError: it is missing or not a run; one line.
+    """
+    try:
+        return RunSpec.model_validate_json(paths.run.read_bytes())
+    except OSError as error:
+        raise DdptuiError(f"cannot read {paths.run}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DdptuiError(f"{paths.run} is not a run of this version: {where}: {first['msg']}") from error
+
+
+def begin_attempt(spec: RunSpec, paths: RunPaths, *, now_s: float) -> AttemptPaths:
+    """Make the folder of the next attempt and the files that describe it.
+
+    Raises:
+        OSError: something cannot be written.
+    """
+    numbers = [attempt.number for attempt in paths.attempts()]
+    attempt = paths.attempt(max(numbers, default=0) + 1)
+    attempt.root.mkdir(parents=True, mode=0o700)
+    write_json(attempt.attempt, _description(spec, attempt, now_s))
+    paths.summary.unlink(missing_ok=True)  # of the attempt before: this one's comes at its end
+    script = command_script(
+        spec,
+        world_size=_world_size(spec),
+        python=spec.config.python or sys.executable,
+        num_threads=spec.config.cores_per_rank if isinstance(spec.config.cores_per_rank, int) else os.cpu_count() or 1,
+        platform=sys.platform,
+    )
+    write_whole(paths.command, script.encode(), mode=0o700)
+    return attempt
+
+
+def start_nodes(launcher: Launcher, spec: RunSpec, paths: RunPaths, attempt: AttemptPaths) -> dict[int, Handle]:
+    """Start the node runner of every node.
+
+    Raises:
+        DdptuiError: one cannot be started; the others may run.
+    """
+    launches = [
+        launcher.plan(spec, paths, attempt=attempt.number, node_rank=node_rank)
+        for node_rank in range(spec.config.nodes)
+    ]
+    return {node_rank: launcher.start(launch) for node_rank, launch in enumerate(launches)}
+
+
+def describe_nodes(attempt: AttemptPaths, nodes: int) -> dict[str, Any]:
+    """Return what the node runners have said of their machines: hosts, cores of each rank, where the beats are."""
+    envs = [read_json(attempt.env(node_rank)) or {} for node_rank in range(nodes)]
+    cores: dict[str, Any] = {}
+    for env in envs:
+        cores.update(env.get("cores") or {})
+    beats = next((env["beats"] for env in envs if env.get("beats")), None)
+    world_size = next((env["world_size"] for env in envs if env.get("world_size")), None)
+    found = {"hosts": [env.get("host") for env in envs], "cores": cores, "beats": beats, "world_size": world_size}
+    return {key: value for key, value in found.items() if value}
+
+
+def _description(spec: RunSpec, attempt: AttemptPaths, now_s: float) -> dict[str, Any]:
+    return {
+        "attempt": attempt.number,
+        "world_size": spec.config.world_size if isinstance(spec.config.world_size, int) else None,
+        "nodes": spec.config.nodes,
+        "hosts": [],
+        "cores": {},
+        "beats": None,
+        "resumed_from_step": 0,
+        "started_s": now_s,
+        "ended_s": None,
+        "exit": None,
+    }
+
+
+def _world_size(spec: RunSpec) -> int:
+    """With "gpu", ``num_devices`` is what the check on the run's own interpreter found (1 where it found nothing)."""
+    return spec.config.world_size if isinstance(spec.config.world_size, int) else spec.num_devices

@@ -1,0 +1,248 @@
+"""One rank of one run: ``python -m engine.worker <run dir>``, or ``--check`` (see ``engine.worker.check``).
+
+Exit codes: 0 trained to the end, 1 failed (said in the events, ``errors/rank<r>.json`` and on stderr), 2 wrong call,
+75 asked to leave and left after a whole step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from ddptui.lines import LineWriter
+from engine import catalog
+from engine.core.errors import DdptuiError
+from engine.core.spec import RunSpec
+from engine.store import AttemptPaths, RunPaths, write_json
+from engine.worker.beat import Beat, open_beat
+from engine.worker.context import RankContext, read_context
+from engine.worker.datasets.bundle import DatasetBundle, load_bundle
+from engine.worker.failure import describe_failure
+from engine.worker.loop import Loop, plan_steps
+from engine.worker.phases import SlowClock, make_clock
+from engine.worker.snapshot import save_final
+from engine.worker.strategies.interface import Strategy, Task
+from engine.worker.task import build_task
+from engine.worker.usage import measure_usage, process_age_s
+
+__all__ = ["main"]
+
+EXIT_FAILED, EXIT_WRONG_CALL, EXIT_STOPPED = 1, 2, 75
+_CLOSE_TIMEOUT_S = 5.0
+
+
+def main(arguments: list[str]) -> int:
+    """Run one rank; return its exit code."""
+    if arguments == ["--check"]:
+        from engine.worker.check import main as check  # needed by this call alone
+
+        return check()
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        print("usage: python -m engine.worker <run dir> | --check", file=sys.stderr)  # noqa: T201 (a command's usage)
+        return EXIT_WRONG_CALL
+    leaving = _Leaving()
+    _listen_for_stack_requests()
+    paths = RunPaths(Path(arguments[0]))
+    attempt = AttemptPaths(Path(os.environ.get("DDPTUI_ATTEMPT_DIR") or paths.root / "attempts" / "manual"))
+    rank = int(os.environ.get("RANK", "0"))
+    writer = LineWriter(str(attempt.events(rank)), rank=rank, attempt=int(os.environ.get("DDPTUI_ATTEMPT", "0")))
+    worker = _Worker(paths, writer, leaving)
+    try:
+        reason = worker.run()
+    except BaseException as error:  # noqa: BLE001 (whatever it was: it is told, and ends this process)
+        _tell(error, attempt, rank, writer)
+        worker.abandon()
+        return EXIT_FAILED
+    worker.close()
+    return EXIT_STOPPED if reason == "stopped" else 0
+
+
+class _Leaving:
+    """Whether this process was asked to leave; it does so after a whole step, together with the others."""
+
+    def __init__(self) -> None:
+        self._is_asked = False
+        for number in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
+            signal.signal(number, self._note)
+
+    def __call__(self) -> bool:
+        return self._is_asked
+
+    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 (signal's signature)
+        self._is_asked = True
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # who asks twice at a terminal means now
+
+
+class _Worker:
+    """This rank from its configuration to its last line."""
+
+    def __init__(self, paths: RunPaths, writer: LineWriter, leaving: _Leaving) -> None:
+        self._paths = paths
+        self._writer = writer
+        self._leaving = leaving
+        self._strategy: Strategy | None = None
+
+    def run(self) -> str:
+        """Train; return why it ended."""
+        spec = RunSpec.model_validate_json(self._paths.run.read_bytes())
+        context = _enter_context(spec)
+        beat = open_beat(os.environ.get("DDPTUI_BEATS"), context.rank)
+        bundle = load_bundle(spec)
+        task = build_task(spec, bundle, context)
+        num_steps = plan_steps(task, len(bundle.train))
+        torch.manual_seed(spec.config.seed + context.rank)  # dropout must differ between ranks
+        strategy = self._strategy = catalog.load(catalog.STRATEGIES[spec.config.strategy][0])(task, context)
+        strategy.set_up()
+        clock = make_clock(context, beat, spec.config.slow)
+        loop = Loop(
+            strategy=strategy,
+            task=task,
+            bundle=bundle,
+            context=context,
+            writer=self._writer,
+            clock=clock,
+            beat=beat,
+            is_leaving=self._leaving,
+        )
+        self._say_start(task, context, bundle, strategy, num_steps)
+        ending = loop.run()
+        if isinstance(clock, SlowClock) and not clock.num_sleeps:
+            self._warn(f"slow.phase {clock.phase} never came in this rank's steps: nothing was slowed")
+        snapshot_s = 0.0 if ending.reason == "stopped" else self._save(strategy, beat)
+        self._writer.write("run_stop", **vars(ending), snapshot_s=snapshot_s, **measure_usage(context.device))
+        return ending.reason
+
+    def close(self) -> None:
+        """Leave the process group and close the files."""
+        if self._strategy is not None:
+            self._strategy.close()
+        self._writer.close()
+
+    def abandon(self) -> None:
+        """End this process after an error, whatever threads and peers still wait for."""
+        closing = threading.Thread(target=self.close, daemon=True)
+        closing.start()
+        closing.join(_CLOSE_TIMEOUT_S)
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(EXIT_FAILED)  # interpreter shutdown would wait for RPC and nccl threads that nobody answers
+
+    def _save(self, strategy: Strategy, beat: Beat) -> float:
+        """Save the final model; return the seconds it took."""
+        begun_s = time.monotonic()
+        beat.write("snapshot", time.monotonic_ns())
+        state = strategy.model_state()
+        if state is not None:
+            try:
+                save_final(self._paths.model_final, state)
+            except OSError as error:
+                self._warn(f"the final model could not be saved: {error}")
+        return time.monotonic() - begun_s
+
+    def _warn(self, text: str) -> None:
+        self._writer.write("message", level="warning", text=text)
+
+    def _say_start(
+        self,
+        task: Task,
+        context: RankContext,
+        bundle: DatasetBundle,
+        strategy: Strategy,
+        num_steps: tuple[int, int | None],
+    ) -> None:
+        topology = task.topology
+        self._writer.write(
+            "run_start",
+            **_describe_rank(context),
+            role=strategy.role,
+            strategy=task.config.strategy,
+            description=strategy.description,
+            num_parameters=strategy.num_parameters(),
+            train_samples=len(bundle.train),
+            validation_samples=0 if bundle.validation is None else len(bundle.validation),
+            test_samples=len(bundle.test),
+            num_classes=bundle.num_classes,
+            input_shape=list(task.input_shape),
+            num_devices=topology.num_devices,
+            global_batch_size=topology.global_batch_size,
+            local_batch_size=topology.local_batch_size,
+            steps_per_epoch=num_steps[0],
+            num_steps=num_steps[1],
+            num_epochs=task.config.epochs,
+            lr=topology.lr,
+            seed=task.config.seed,
+            data_note=bundle.note,
+            startup_s=process_age_s(),
+        )
+        for text in bundle.messages if context.rank == 0 else ():
+            self._writer.write("message", level="info", text=text)
+
+
+def _enter_context(spec: RunSpec) -> RankContext:
+    """Set this process's threads and device; return its place.
+
+    Raises:
+        DdptuiError: a GPU is asked for that is not there.
+    """
+    threads = os.environ.get("DDPTUI_THREADS")
+    if threads:
+        torch.set_num_threads(int(threads))
+    context = read_context(device=spec.config.device, backend=spec.config.backend)
+    if context.device.type == "cuda":
+        num_gpus = torch.cuda.device_count()
+        if context.local_rank >= num_gpus:
+            raise DdptuiError(f"local rank {context.local_rank} has no GPU: torch sees {num_gpus} here")
+        torch.cuda.set_device(context.device)
+    return context
+
+
+def _describe_rank(context: RankContext) -> dict[str, Any]:
+    is_cuda = context.device.type == "cuda"
+    return {
+        "world_size": context.world_size,
+        "local_rank": context.local_rank,
+        "node_rank": context.node_rank,
+        "nodes": context.nodes,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "device": torch.cuda.get_device_name(context.device) if is_cuda else "cpu",
+        "backend": context.backend,
+        "torch": torch.__version__,
+        "num_threads": context.num_threads,
+        "cores": list(context.cores),
+    }
+
+
+def _listen_for_stack_requests() -> None:
+    """Print the stack of every thread on SIGRTMIN+3, and on a fatal signal."""
+    faulthandler.enable()
+    if hasattr(signal, "SIGRTMIN"):  # not on macOS
+        faulthandler.register(signal.SIGRTMIN + 3, all_threads=True)
+
+
+def _tell(error: BaseException, attempt: AttemptPaths, rank: int, writer: LineWriter) -> None:
+    """Say what happened in the events, in this rank's error file and on stderr."""
+    failure = describe_failure(error)
+    writer.write("error", **failure)
+    with contextlib.suppress(OSError):  # a full disk: the event line and stderr remain
+        write_json(attempt.error(rank), {**failure, "time_s": time.time()})
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(failure["traceback"])
+        sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

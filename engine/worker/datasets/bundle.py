@@ -1,0 +1,150 @@
+"""The data of one run as every rank sees it: mapped tensors, and which of their rows train, validate and test."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine import catalog
+from engine.core.errors import DdptuiError, InputError, Problem
+from engine.core.partition import Indices, draw_subset, hold_out
+from engine.core.spec import RunConfig, RunSpec
+from engine.worker.datasets.arrays import Arrays
+from engine.worker.datasets.own import load_own_dataset
+from engine.worker.own_code import describe_error, is_own
+
+__all__ = ["DatasetBundle", "Split", "load_bundle"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Some samples: rows of tensors that several splits may share.
+
+    Attributes:
+        inputs: uint8 or float32, ``[M, C, H, W]`` or ``[M, T, F]``, on the CPU.
+        targets: int64 ``[M]``.
+        indices: int64 ``[N]``, the rows that belong to the split; None for all.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    indices: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.targets) if self.indices is None else len(self.indices)
+
+    def rows(self, positions: Indices) -> Tensor:
+        """Return the rows that positions ``0..len-1`` of the split stand for."""
+        chosen = torch.from_numpy(positions)
+        return chosen if self.indices is None else self.indices[chosen]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetBundle:
+    """A dataset, ready to be cut in batches.
+
+    Attributes:
+        train, test: samples.
+        validation: held out of the training samples; None where nothing is.
+        mean, std: per channel, of images scaled to 0..1; empty where inputs are used as they are.
+        num_classes: of the targets.
+        input_shape: of one sample, ``(C, H, W)`` or ``(T, F)``.
+        is_image: whether inputs are ``[N, C, H, W]``.
+        note: one line to show beside every figure made with this data, or "".
+        messages: what went otherwise than wished while loading, one line each.
+    """
+
+    train: Split
+    test: Split
+    validation: Split | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    num_classes: int
+    input_shape: tuple[int, ...]
+    is_image: bool
+    note: str = ""
+    messages: tuple[str, ...] = ()
+
+
+def load_bundle(spec: RunSpec) -> DatasetBundle:
+    """Load the data of a run; no sample is copied for a subset or a hold-out.
+
+    Raises:
+        InputError: the dataset does not load with these arguments, or is too small for what is asked of it.
+        DdptuiError: shipped data is damaged.
+    """
+    config = spec.config
+    arrays = _load_arrays(config, spec)
+    inputs, targets = torch.from_numpy(arrays.train_inputs), torch.from_numpy(arrays.train_targets)
+    train, validation = _choose(config, len(targets))
+    test = Split(inputs=torch.from_numpy(arrays.test_inputs), targets=torch.from_numpy(arrays.test_targets))
+    return DatasetBundle(
+        train=Split(inputs=inputs, targets=targets, indices=train),
+        test=test,
+        validation=None if validation is None else Split(inputs=inputs, targets=targets, indices=validation),
+        mean=arrays.mean,
+        std=arrays.std,
+        num_classes=arrays.num_classes,
+        input_shape=tuple(inputs.shape[1:]),
+        is_image=inputs.dim() == 4,
+        note=arrays.note,
+        messages=arrays.messages,
+    )
+
+
+def _load_arrays(config: RunConfig, spec: RunSpec) -> Arrays:
+    if is_own(config.dataset):
+        return load_own_dataset(spec)
+    if config.dataset not in catalog.DATASETS:
+        raise _problem("dataset", f"unknown dataset {config.dataset!r}; there are {', '.join(catalog.DATASETS)}")
+    load = catalog.load(catalog.DATASETS[config.dataset][0])
+    allowed = [name for name in inspect.signature(load).parameters if name != "preferred_input_shape"]
+    unknown = sorted(set(config.dataset_args) - set(allowed))
+    if unknown:
+        raise _problem(
+            "dataset_args",
+            f"dataset {config.dataset} does not take {', '.join(unknown)}; it takes {', '.join(allowed)}",
+        )
+    try:
+        arrays: Arrays = load(preferred_input_shape=_preferred_input_shape(config.model), **config.dataset_args)
+    except DdptuiError:
+        raise
+    except Exception as error:
+        raise _problem("dataset_args", f"dataset {config.dataset}: {describe_error(error)}") from error
+    return arrays
+
+
+def _preferred_input_shape(model: str) -> tuple[int, ...] | None:
+    """What the catalog's model likes best; the user's own says nothing, ``dataset_args`` can."""
+    if model not in catalog.MODELS:
+        return None
+    module, _, _ = catalog.MODELS[model][0].partition(":")
+    shape: tuple[int, ...] | None = catalog.load(f"{module}:PREFERRED_INPUT_SHAPE")
+    return shape
+
+
+def _choose(config: RunConfig, num_samples: int) -> tuple[Tensor | None, Tensor | None]:
+    """Return the rows to train on and those to validate on; None for all and for none."""
+    try:
+        subset = draw_subset(num_samples, config.dataset_size, config.seed)
+        if not config.validation:
+            return _as_tensor(subset), None
+        num_kept = num_samples if subset is None else len(subset)
+        train, validation = hold_out(num_kept, config.validation, config.seed)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    if subset is not None:
+        train, validation = subset[train], subset[validation]
+    return _as_tensor(train), _as_tensor(validation) if len(validation) else None
+
+
+def _as_tensor(indices: Indices | None) -> Tensor | None:
+    return None if indices is None else torch.from_numpy(np.ascontiguousarray(indices))
+
+
+def _problem(key: str, message: str) -> InputError:
+    return InputError([Problem(key=key, message=message)])

@@ -1,0 +1,184 @@
+"""Data parallel over processes: a replica and an equal share of every batch per rank, gradients averaged each step.
+
+S. Li et al., "PyTorch Distributed: Experiences on Accelerating Data Parallel Training", VLDB 2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from engine.worker.strategies.comm_hooks import register_comm_hook
+from engine.worker.strategies.interface import Batch, EvalSums, Phases, StepOutput, Strategy
+from engine.worker.strategies.replica import Replica, add_sums, cpu_state, set_lr
+
+__all__ = ["Ddp"]
+
+_MB = 1024 * 1024
+_TORCH_BUCKET_CAP_MB = 25.0
+
+
+class Ddp(Strategy):
+    """DistributedDataParallel, or one collective per parameter after the backward pass.
+
+    Every rank's share of a global batch has the same size, so the mean of the ranks' gradients is the gradient of the
+    global batch's mean loss.
+    """
+
+    def set_up(self) -> None:
+        """See ``Strategy``. Joins by torchrun's environment, or uses a process group that is there already."""
+        device = self.context.device
+        self.reports = self.context.rank == 0
+        self._engine = _find_engine()
+        _join(self.context.backend, device, self.context.rank, self.context.world_size)
+        self._sync = self.task.config.ddp.gradient_sync
+        self._ddp: DistributedDataParallel | None = None
+        self._replica = Replica(self.task, device, self._wrap)
+        self.description = self._describe()
+
+    def data_share(self) -> tuple[int, int]:
+        """See ``Strategy``."""
+        return self.context.rank, self.context.world_size
+
+    def train_step(self, micro_batches: list[Batch], phases: Phases) -> StepOutput:
+        """See ``Strategy``.
+
+        ``comm`` is what the step waits for collectives after its own backward pass: between the last gradient of this
+        rank and the end of the reduction.
+        """
+        if self._ddp is None:
+            return self._replica.train_step(micro_batches, phases, after_backward=lambda: self._average(phases))
+        return self._replica.train_step(
+            micro_batches,
+            phases,
+            defer_sync=self._ddp.no_sync,
+            before_last_backward=lambda loss: self._mark_comm(loss, phases),
+        )
+
+    def evaluate(self, batches: Iterable[Batch], num_batches: int) -> EvalSums:  # noqa: ARG002 (one collective, at the end)
+        """See ``Strategy``."""
+        self._share_buffers()
+        return add_sums(self._replica.evaluate(batches), self.sum_over_ranks)
+
+    def sum_over_ranks(self, values: list[float]) -> list[float]:
+        """See ``Strategy``."""
+        sums = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(sums)
+        return sums.tolist()
+
+    def from_leader(self, value: float) -> float:
+        """See ``Strategy``."""
+        word = torch.tensor(value, dtype=torch.float64)
+        dist.broadcast(word, 0)
+        return word.item()
+
+    def set_lr(self, lr: float) -> None:
+        """See ``Strategy``."""
+        set_lr(self._replica.optimizer, lr)
+
+    def num_parameters(self) -> int:
+        """See ``Strategy``."""
+        return self._replica.num_parameters()
+
+    def model_state(self) -> dict[str, Any] | None:
+        """See ``Strategy``."""
+        return cpu_state(self._replica.model) if self.context.rank == 0 else None
+
+    def close(self) -> None:
+        """See ``Strategy``."""
+        self._ddp = None
+        if dist.is_initialized():
+            with suppress(Exception):  # after an error the peers may be gone; there is nothing left to do about it
+                dist.destroy_process_group()
+
+    def _wrap(self, model: nn.Module) -> nn.Module:
+        if self._sync != "bucketed":
+            for tensor in [*model.parameters(), *model.buffers()]:
+                dist.broadcast(tensor.detach(), 0)
+            return model
+        device = self.context.device
+        self._ddp = DistributedDataParallel(
+            model,
+            device_ids=[device] if device.type == "cuda" else None,
+            bucket_cap_mb=self._bucket_cap_mb(model),
+            gradient_as_bucket_view=True,
+        )
+        register_comm_hook(self._ddp, self.task.config.ddp)
+        return self._ddp
+
+    def _bucket_cap_mb(self, model: nn.Module) -> float | None:
+        """None stands for torch's own default, which also makes the first bucket small so that sending begins early."""
+        ddp = self.task.config.ddp
+        if self._has_one_bucket():
+            num_bytes = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+            return num_bytes / _MB + 1
+        return None if ddp.bucket_cap_mb == _TORCH_BUCKET_CAP_MB else ddp.bucket_cap_mb
+
+    def _has_one_bucket(self) -> bool:
+        """PowerSGD's callbacks issue collectives in racing order: on gloo more than one bucket aborts or hangs."""
+        return self.task.config.ddp.comm_hook == "powersgd" and self.context.backend == "gloo"
+
+    def _describe(self) -> str:
+        ddp, world_size = self.task.config.ddp, self.context.world_size
+        ranks = f"{world_size} rank{'s' if world_size > 1 else ''} over {self.context.backend}"
+        if self._sync != "bucketed":
+            word = {"allreduce": "all_reduce", "allgather": "all_gather and mean"}[self._sync]
+            return f"{ranks}, plain module, one {word} per parameter after the backward pass"
+        hook = {"none": "", "powersgd": f", PowerSGD of rank {ddp.powersgd_rank} from step 2 on"}
+        text = f"{ranks}, DistributedDataParallel{hook.get(ddp.comm_hook, f', gradients sent as {ddp.comm_hook}')}"
+        if self._has_one_bucket():
+            text += ", one bucket for the whole model (PowerSGD on gloo fails with more)"
+        return text
+
+    def _mark_comm(self, loss: Tensor, phases: Phases) -> None:
+        """Have the engine switch to ``comm`` when all gradients of this rank are computed.
+
+        A callback queued as the backward pass begins runs after its last node and before the one that DDP queues later,
+        in which it waits for its buckets. Where torch has no such queue, the waiting stays part of ``backward``.
+        """
+        engine = self._engine
+        if engine is not None:
+            loss.register_hook(lambda _: engine.queue_callback(lambda: phases.switch("comm")))
+
+    def _average(self, phases: Phases) -> None:
+        phases.switch("comm")
+        world_size = self.context.world_size
+        for parameter in self._replica.model.parameters():
+            gradient = parameter.grad
+            if gradient is None:  # not used by this step; the same on every rank, for the graph is the same
+                continue
+            if self._sync == "allreduce":
+                dist.all_reduce(gradient)
+                gradient.div_(world_size)
+            else:
+                parts = [torch.empty_like(gradient) for _ in range(world_size)]
+                dist.all_gather(parts, gradient)
+                torch.mean(torch.stack(parts), 0, out=gradient)
+
+    def _share_buffers(self) -> None:
+        """Evaluate the model that rank 0 would save: running statistics differ between ranks."""
+        for buffer in self._replica.model.buffers():
+            dist.broadcast(buffer, 0)
+
+
+def _find_engine() -> Any:
+    engine = getattr(torch.autograd.Variable, "_execution_engine", None)
+    return engine if hasattr(engine, "queue_callback") else None
+
+
+def _join(backend: str, device: torch.device, rank: int, world_size: int) -> None:
+    """Join the process group. Beside nccl there is gloo for the few words on the CPU that ranks agree with."""
+    if dist.is_initialized():
+        return
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if backend == "nccl" else backend,
+        rank=rank,
+        world_size=world_size,
+        device_id=device if backend == "nccl" else None,
+    )

@@ -1,0 +1,178 @@
+"""Points, speedups and efficiencies, and when they are n/a."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.analysis.scaling import make_points
+
+Run = tuple[dict[str, Any], dict[str, Any]]
+
+
+def make_run(
+    strategy: str, num_devices: int, repeat: int, rate: float | None, total_s: float | None, **changes: Any
+) -> Run:
+    """One run and its summary; ``changes`` may set state, samples_seen, axes, config, confounds, baseline."""
+    world_size = {"single": 1, "dp": 1, "rpc_pipeline": num_devices + 1}.get(strategy, num_devices)
+    axes = {"strategy": strategy, "world_size": world_size} | changes.get("axes", {})
+    point = "-".join([strategy, f"d{num_devices}", *(str(v) for v in changes.get("axes", {}).values())])
+    config = {"strategy": strategy, "world_size": world_size, "precision": "fp32"} | changes.get("config", {})
+    spec = {"id": f"{point}-r{repeat}", "point": point, "repeat": repeat, "axes": axes, "config": config}
+    spec |= {"baseline": changes.get("baseline", "single-d1"), "num_devices": num_devices, "baseline_reason": "named"}
+    summary = {
+        "state": changes.get("state", "succeeded"),
+        "strategy": strategy,
+        "world_size": world_size,
+        "num_devices": num_devices,
+        "global_batch_size": changes.get("global_batch_size", 64),
+        "samples_seen": changes.get("samples_seen", 10_000),
+        "throughput": {"samples_per_s": rate},
+        "time": {"total_s": total_s},
+        "final": {"test_accuracy": 0.9},
+        "confounds": changes.get("confounds", []),
+        "ranks": [{"rank": 0, "num_threads": changes.get("num_threads", 1)}],
+    }
+    return spec, summary
+
+
+def points(*runs: Run) -> dict[str, Any]:
+    return {row.point: row for row in make_points(runs)}
+
+
+def test_speedup_and_efficiency_are_those_of_the_medians():
+    runs = [make_run("single", 1, r, rate, 100.0) for r, rate in enumerate([90.0, 100.0, 110.0])]
+    runs += [make_run("ddp", 2, r, rate, 60.0) for r, rate in enumerate([170.0, 180.0, 400.0])]
+    row = points(*runs)["ddp-d2"]
+    assert row.n == 3
+    assert row.samples_per_s.value == 180.0
+    assert row.throughput_speedup.value == pytest.approx(1.8)
+    assert row.throughput_efficiency.value == pytest.approx(0.9)
+    assert row.throughput_speedup.low < 1.8 < row.throughput_speedup.high
+    assert row.throughput_efficiency.low == pytest.approx(row.throughput_speedup.low / 2)
+    assert row.time_speedup.value == pytest.approx(100 / 60)
+    assert row.time_saved_ratio.value == pytest.approx(0.4)
+    assert row.notes == ()
+
+
+def test_the_baseline_is_one_by_definition_and_without_interval():
+    row = points(*[make_run("single", 1, r, 100.0 + r, 100.0) for r in range(3)])["single-d1"]
+    assert row.is_baseline
+    assert (row.throughput_speedup.value, row.throughput_speedup.low) == (1.0, None)
+    assert row.throughput_efficiency.value == 1.0
+    assert row.time_saved_ratio.value == 0.0
+
+
+def test_the_driver_of_a_pipeline_is_no_device():
+    row = points(make_run("single", 1, 0, 100.0, 1.0), make_run("rpc_pipeline", 2, 0, 150.0, 1.0))["rpc_pipeline-d2"]
+    assert row.world_size == 3
+    assert row.throughput_efficiency.value == pytest.approx(0.75)
+    assert row.label == "rpc_pipeline, 2 stages"
+
+
+def test_efficiency_counts_from_the_devices_of_the_baseline():
+    runs = [make_run("ddp", 2, 0, 100.0, 1.0, baseline="ddp-d2"), make_run("ddp", 4, 0, 180.0, 1.0, baseline="ddp-d2")]
+    row = points(*runs)["ddp-d4"]
+    assert row.throughput_speedup.value == pytest.approx(1.8)
+    assert row.throughput_efficiency.value == pytest.approx(0.9)
+
+
+def test_time_speedup_is_not_available_where_another_number_of_samples_was_seen():
+    row = points(make_run("single", 1, 0, 100.0, 50.0), make_run("ddp", 2, 0, 200.0, 50.0, samples_seen=20_000))[
+        "ddp-d2"
+    ]
+    assert row.time_speedup is None
+    assert row.time_efficiency is None
+    assert row.time_saved_ratio is None
+    assert row.throughput_speedup.value == pytest.approx(2.0)
+    assert row.notes == ("time_speedup is n/a: 20,000 samples seen, baseline 10,000",)
+
+
+def test_without_a_baseline_that_succeeded_nothing_is_compared():
+    runs = [make_run("single", 1, 0, 100.0, 1.0, state="failed"), make_run("ddp", 2, 0, 200.0, 1.0)]
+    rows = points(*runs)
+    assert rows["ddp-d2"].throughput_speedup is None
+    assert rows["ddp-d2"].notes == ("no run of its baseline single-d1 succeeded",)
+    assert rows["single-d1"].samples_per_s is None
+    assert (rows["single-d1"].n, rows["single-d1"].num_runs) == (0, 1)
+    assert rows["single-d1"].notes == ("no run of this point succeeded",)
+
+
+def test_a_point_without_a_baseline_says_why():
+    row = points(make_run("ddp", 2, 0, 200.0, 1.0, baseline=None))["ddp-d2"]
+    assert row.throughput_speedup is None
+    assert row.notes == ("named",)
+
+
+def test_unknown_throughput_stays_unknown():
+    row = points(make_run("single", 1, 0, None, None), make_run("ddp", 2, 0, 200.0, 1.0))["ddp-d2"]
+    assert (row.throughput_speedup, row.time_speedup) == (None, None)
+
+
+def test_differences_that_spoil_the_comparison_are_named():
+    base = make_run("single", 1, 0, 100.0, 1.0, num_threads=4)
+    other = make_run(
+        "ddp", 2, 0, 200.0, 1.0, global_batch_size=128, confounds=["ranks 0, 1 share cores 0 of h"],
+        config={"precision": "bf16", "optimizer": {"lr": 0.2, "name": "sgd"}, "seed": 3},
+    )  # fmt: skip
+    assert points(base, other)["ddp-d2"].notes == (
+        "global batch 128, baseline 64",
+        "threads per rank 1, baseline 4",
+        "optimizer {'lr': 0.2, 'name': 'sgd'}, baseline not set",
+        "precision bf16, baseline fp32",
+        "ranks 0, 1 share cores 0 of h",
+    )
+
+
+def test_labels_carry_the_axes_that_tell_points_apart():
+    runs = [make_run("ddp", n, 0, 1.0, 1.0, axes={"model": m, "seed": 1}) for n in (1, 2) for m in ("mlp", "lenet5")]
+    assert [row.label for row in make_points(runs)] == [
+        "ddp, 1 rank, model mlp",
+        "ddp, 1 rank, model lenet5",
+        "ddp, 2 ranks, model mlp",
+        "ddp, 2 ranks, model lenet5",
+    ]
+    assert {row.series for row in make_points(runs)} == {"ddp, model mlp", "ddp, model lenet5"}
+
+
+KEYS = st.sampled_from(
+    [
+        "id",
+        "point",
+        "repeat",
+        "axes",
+        "config",
+        "baseline",
+        "num_devices",
+        "strategy",
+        "world_size",
+        "state",
+        "throughput",
+        "time",
+        "samples_per_s",
+        "total_s",
+        "final",
+        "best",
+        "confounds",
+        "ranks",
+        "env",
+        "samples_seen",
+        "num_threads",
+        "role",
+        "cpu_model",
+    ]
+)
+VALUES = st.recursive(
+    st.one_of(st.none(), st.integers(), st.floats(), st.text(max_size=4), st.sampled_from(["succeeded", "p", "ddp"])),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(KEYS, inner, max_size=4)),
+    max_leaves=8,
+)
+ODD = st.dictionaries(KEYS, VALUES, max_size=8)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(ODD, ODD), max_size=5))
+def test_no_folder_of_a_stranger_stops_the_points(runs):
+    succeeded = [(spec, summary | {"state": "succeeded"}) for spec, summary in runs]
+    assert len(make_points(runs + succeeded)) <= 2 * len(runs)

@@ -1,0 +1,179 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from conftest import write_run
+
+from ddptui.lines import LineWriter
+from engine.core.errors import InputError
+from engine.core.schedule import lr_at
+from engine.core.spec import RunSpec, Scheduler
+from engine.worker.beat import NoBeat
+from engine.worker.context import RankContext
+from engine.worker.datasets.bundle import load_bundle
+from engine.worker.loop import Loop
+from engine.worker.phases import PhaseClock
+from engine.worker.strategies.single import Single
+from engine.worker.task import build_task
+
+CONTEXT = RankContext(
+    rank=0,
+    local_rank=0,
+    node_rank=0,
+    world_size=1,
+    local_world_size=1,
+    nodes=1,
+    device=torch.device("cpu"),
+    backend="gloo",
+    cores=(0,),
+    num_threads=1,
+)
+
+
+class Leader(Single):
+    """A single process that counts the words of the leader."""
+
+    def from_leader(self, value):
+        self.num_words = getattr(self, "num_words", 0) + 1
+        return value
+
+
+@pytest.fixture
+def run_loop(tmp_path):
+    """Train a run in this process; ``leave_after`` collectives the leader is asked to leave."""
+
+    def run(leave_after=10**9, strategy_class=Leader, **changes):
+        run = write_run(tmp_path / "run", **changes)
+        spec = RunSpec.model_validate_json((run.folder / "run.json").read_bytes())
+        bundle = load_bundle(spec)
+        task = build_task(spec, bundle, CONTEXT)
+        strategy = strategy_class(task, CONTEXT)
+        strategy.set_up()
+        writer = LineWriter(str(run.folder / "attempts/manual/events/rank0.jsonl"), rank=0, attempt=0)
+        loop = Loop(
+            strategy=strategy,
+            task=task,
+            bundle=bundle,
+            context=CONTEXT,
+            writer=writer,
+            clock=PhaseClock(NoBeat()),
+            beat=NoBeat(),
+            is_leaving=lambda: getattr(strategy, "num_words", 0) >= leave_after,
+        )
+        ending = loop.run()
+        writer.close()
+        return SimpleNamespace(ending=ending, run=run, strategy=strategy)
+
+    return run
+
+
+def test_epochs_end_the_run_after_their_whole_global_batches(run_loop):
+    done = run_loop(epochs=2, dataset_size=200, global_batch_size=64)
+    assert (done.ending.reason, done.ending.epoch, done.ending.step, done.ending.num_steps) == ("epochs", 1, 5, 6)
+    assert [event["num_steps"] for event in done.run.events(kind="epoch_stop")] == [3, 3]
+    assert [event["step"] for event in done.run.events(kind="epoch_start")] == [0, 3]
+    assert [event["samples"] for event in done.run.events(kind="epoch_stop")] == [192, 192]
+
+
+def test_a_number_of_steps_ends_the_run_within_an_epoch_and_evaluates_it(run_loop):
+    done = run_loop(epochs=None, stop={"steps": 5})
+    assert (done.ending.reason, done.ending.num_steps) == ("steps", 5)
+    assert [event["split"] for event in done.run.events(kind="eval")] == ["test"]
+
+
+def test_minutes_end_the_run(run_loop):
+    done = run_loop(epochs=None, stop={"minutes": 1e-6})
+    assert (done.ending.reason, done.ending.num_steps) == ("minutes", 1)
+
+
+def test_a_test_accuracy_that_is_reached_ends_the_run(run_loop):
+    done = run_loop(epochs=50, stop={"test_accuracy": 0.8})
+    assert done.ending.reason == "test_accuracy"
+    accuracies = [event["accuracy"] for event in done.run.events(kind="eval")]
+    assert accuracies[-1] >= 0.8
+    assert all(accuracy < 0.8 for accuracy in accuracies[:-1])
+
+
+def test_a_training_loss_that_is_reached_ends_the_run_and_is_evaluated(run_loop):
+    done = run_loop(epochs=50, evaluate_every=50, stop={"loss": 1.0})
+    assert done.ending.reason == "loss"
+    losses = [event["loss"] for event in done.run.events(kind="epoch_stop")]
+    assert losses[-1] <= 1.0
+    assert all(loss > 1.0 for loss in losses[:-1])
+    assert len(done.run.events(kind="eval")) == 1
+
+
+def test_being_asked_to_leave_ends_the_run_after_a_whole_step_without_evaluation(run_loop):
+    done = run_loop(epochs=50, leave_after=2)
+    assert done.ending.reason == "stopped"
+    assert done.run.events(kind="eval") == []
+    last = done.run.steps()[-1]
+    assert last["step"] == done.ending.step
+    assert done.run.events(kind="epoch_stop")[-1]["num_steps"] == done.ending.num_steps
+
+
+def test_evaluation_happens_every_so_many_epochs_and_after_the_last(run_loop):
+    done = run_loop(epochs=5, evaluate_every=2)
+    assert [event["epoch"] for event in done.run.events(kind="eval")] == [1, 3, 4]
+
+
+def test_evaluation_can_be_left_out(run_loop):
+    done = run_loop(epochs=2, evaluate_every=0)
+    assert done.run.events(kind="eval") == []
+    assert done.ending.eval_s == 0.0
+
+
+def test_validation_and_test_samples_are_each_evaluated_once(run_loop):
+    done = run_loop(epochs=1, validation=100)
+    counts = {event["split"]: event["samples"] for event in done.run.events(kind="eval")}
+    assert counts["validation"] == 100
+    assert set(counts) == {"validation", "test"}
+
+
+def test_a_global_batch_larger_than_the_training_set_is_the_users_to_mend(run_loop):
+    with pytest.raises(InputError, match="global_batch_size: one step takes 1024 samples .* 512 to train on"):
+        run_loop(global_batch_size=1024)
+
+
+def test_each_epoch_has_the_learning_rate_of_its_schedule(run_loop):
+    schedule = {"name": "step", "step_size": 1, "gamma": 0.5}
+    done = run_loop(epochs=3, scheduler=schedule)
+    rates = {event["epoch"]: event["lr"] for event in done.run.steps()}
+    assert rates == {epoch: lr_at(Scheduler(**schedule), 0.1, epoch, 3) for epoch in range(3)}
+    assert done.strategy._replica.optimizer.param_groups[0]["lr"] == rates[2]
+
+
+def test_the_windows_of_an_epoch_hold_its_time_and_phases_add_up_to_them(run_loop):
+    done = run_loop(epochs=3)
+    for event in done.run.steps():
+        assert sum(event["phases"].values()) == pytest.approx(event["window_s"], abs=1e-7)
+        assert sum(event["boundary"]["phases"].values()) == pytest.approx(event["boundary"]["step_s"], abs=1e-7)
+    for stop in done.run.events(kind="epoch_stop"):
+        in_windows_s = sum(event["window_s"] for event in done.run.steps() if event["epoch"] == stop["epoch"])
+        assert 0.5 * stop["train_s"] < in_windows_s <= stop["train_s"]
+        assert stop["epoch_s"] >= stop["train_s"]
+
+
+class Diverging(Leader):
+    """Its loss is no number from the third step on."""
+
+    def train_step(self, micro_batches, phases):
+        output = super().train_step(micro_batches, phases)
+        self.num_steps = getattr(self, "num_steps", 0) + 1
+        return output if self.num_steps < 3 else type(output)(**{**vars(output), "loss": torch.tensor(float("nan"))})
+
+
+def test_a_loss_that_is_no_number_is_warned_of_once_and_training_goes_on(run_loop):
+    done = run_loop(epochs=2, strategy_class=Diverging)
+    assert [event["text"] for event in done.run.events(kind="message")] == ["loss is NaN at step 2"]
+    assert done.ending.reason == "epochs"
+
+
+def test_two_runs_of_one_seed_are_the_same_bit_for_bit_and_of_another_are_not(run_loop, tmp_path):
+    states = []
+    for number, seed in enumerate([3, 3, 4]):
+        done = run_loop(epochs=1, seed=seed, model="mnist_cnn", model_args={}, dataset="synthetic", augment=["crop", "flip"])
+        (tmp_path / "run").rename(tmp_path / f"run{number}")
+        states.append(torch.cat([value.flatten() for value in done.strategy.model_state().values()]))
+    assert torch.equal(states[0], states[1])
+    assert not torch.equal(states[0], states[2])

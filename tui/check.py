@@ -1,0 +1,155 @@
+"""Ask each interpreter that will train whether it can, before anything is queued: torch, devices, model and data."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.core.errors import DdptuiError, InputError
+from engine.core.spec import RunSpec
+
+__all__ = ["CheckResult", "Estimate", "check_runs", "estimate_run"]
+
+TIMEOUT_S = 300.0
+"""Importing torch from a cold network file system takes minutes."""
+
+EVENT_BYTES_PER_RANK_S = 2000
+"""About four lines a second of about half a KiB each (DESIGN 4.3)."""
+
+
+_INSTALL = "; install it there, or name another interpreter with the key python"
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What the interpreters said.
+
+    Attributes:
+        points: by point: num_parameters, num_steps, step_s, ...
+        interpreters: by interpreter: torch, torchvision, cuda, num_gpus, gpus.
+    """
+
+    points: dict[str, dict[str, Any]] = field(default_factory=dict)
+    interpreters: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a run is expected to cost; None is unknown."""
+
+    num_steps: int | None
+    time_s: float | None
+    disk_bytes: int | None
+
+
+def check_runs(specs: Sequence[RunSpec]) -> CheckResult:
+    """Run ``engine.worker --check`` once per interpreter, environment and set-up, on one run of each point.
+
+    Raises:
+        InputError: an interpreter cannot train, or points do not fit; every problem with its point.
+        DdptuiError: the check itself broke.
+    """
+    result = CheckResult()
+    problems: list[str] = []
+    for group in _groups(specs):
+        answer = _ask(group)
+        python = group[0].config.python or sys.executable
+        result.interpreters[python] = {key: value for key, value in answer.items() if key != "points"}
+        for point, facts in (answer.get("points") or {}).items():
+            result.points[point] = facts
+            experiment = next((spec.experiment for spec in group if spec.point == point), "")
+            problems += [f"{experiment}/{point}: {problem}" for problem in facts.get("problems") or []]
+    if problems:
+        raise InputError("\n".join(problems))
+    return result
+
+
+def estimate_run(spec: RunSpec, facts: Mapping[str, Any], num_ranks: int) -> Estimate:
+    """Estimate a run from the check's measured step.
+
+    Time is steps times the measured step, or the time budget where that is shorter; start-up and evaluation are apart.
+    Disk is the event lines of all ranks over that time, and the weights in 32 bits.
+    """
+    num_steps, step_s = facts.get("num_steps"), facts.get("step_s")
+    budget_s = spec.config.stop.minutes * 60 if spec.config.stop.minutes else None
+    trained_s = num_steps * step_s if num_steps is not None and step_s is not None else None
+    time_s = min((s for s in (trained_s, budget_s) if s is not None), default=None)
+    weights = facts.get("num_parameters")
+    disk_bytes = None
+    if time_s is not None and weights is not None:
+        disk_bytes = int(time_s * EVENT_BYTES_PER_RANK_S * num_ranks) + 4 * int(weights)
+    return Estimate(num_steps=num_steps, time_s=time_s, disk_bytes=disk_bytes)
+
+
+def _groups(specs: Sequence[RunSpec]) -> list[list[RunSpec]]:
+    """One run of each point, by what starts its interpreter."""
+    groups: dict[str, dict[str, RunSpec]] = {}
+    for spec in specs:
+        config = spec.config
+        key = json.dumps([config.python, config.env, config.setup, spec.project_dir], sort_keys=True)
+        groups.setdefault(key, {}).setdefault(spec.point, spec)
+    return [list(group.values()) for group in groups.values()]
+
+
+def _ask(group: Sequence[RunSpec]) -> dict[str, Any]:
+    config = group[0].config
+    python = config.python or sys.executable
+    request = json.dumps({"runs": [spec.model_dump(mode="json") for spec in group]})
+    env = {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", **config.env}
+    argv = _argv(python, config.setup)
+    try:
+        done = subprocess.run(
+            argv, input=request.encode(), capture_output=True, env=env, timeout=TIMEOUT_S, check=False
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"python: no interpreter {python!r} here; give its path, or leave python out") from None
+    except PermissionError:
+        raise InputError(f"python: {python!r} cannot be executed") from None
+    except OSError as error:
+        raise InputError(f"python: {python!r} cannot be started: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise DdptuiError(f"{python} -m engine.worker --check did not answer within {TIMEOUT_S:.0f} s") from None
+    return _read_answer(python, done)
+
+
+def _argv(python: str, setup: Sequence[str]) -> list[str]:
+    check = [python, "-m", "engine.worker", "--check"]
+    if not setup:
+        return check
+    # The set-up lines speak on stderr: stdout carries the answer.
+    return ["bash", "-c", "{ " + "\n".join(setup) + '\n} >&2 </dev/null && exec "$@"', "setup", *check]
+
+
+def _read_answer(python: str, done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
+    lines = done.stdout.decode("utf-8", "replace").strip().splitlines()
+    try:
+        answer = json.loads(lines[-1]) if lines else None
+    except ValueError:
+        answer = None
+    if isinstance(answer, dict) and (done.returncode == 0 or answer.get("points") is not None):
+        return answer
+    raise _explain(python, done)
+
+
+def _explain(python: str, done: subprocess.CompletedProcess[bytes]) -> DdptuiError:
+    """Turn what a failed check wrote into one line: whose fault, and what to do."""
+    lines = [line.strip() for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+    last = lines[-1] if lines else f"exit code {done.returncode}"
+    if "No module named 'torch'" in last:
+        return InputError(
+            f"torch is not installed for {python}; install it there, or name another interpreter with python"
+        )
+    if "No module named 'torchvision'" in last or "torchvision" in last:
+        return InputError(f"torchvision does not work for {python}: {last}")
+    if "No module named 'engine" in last or "No module named engine" in last:
+        return InputError(
+            f"ddptui is not installed for {python}; install it there, or name another interpreter with python"
+        )
+    if done.returncode < 0:
+        return DdptuiError(f"{python} -m engine.worker --check was killed by signal {-done.returncode}: {last}")
+    return InputError(f"{python} cannot train: {last}")

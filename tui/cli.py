@@ -1,0 +1,324 @@
+"""The commands. Parsing is here; the work of a command is in a module of its own, loaded when the command is given.
+
+Each command function returns the work as a function of no arguments; ``main`` carries it out and turns errors into one
+clear line and an exit code: 0 all succeeded, 1 a run failed, 2 bad input, 3 a ``--fail-if`` gate broke, 130
+interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.core.errors import DdptuiError, InputError
+from engine.store import ResultsPaths
+from tui.output import say, strip_escapes
+
+__all__ = ["app", "main"]
+
+Work = Callable[[], int]
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+UsageError: Any = typer.BadParameter.__base__
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Catalog(StrEnum):
+    """What ``ls`` may list beside runs."""
+
+    RUNS = "runs"
+    MODELS = "models"
+    DATASETS = "datasets"
+    STRATEGIES = "strategies"
+    LAUNCHERS = "launchers"
+
+
+class Rerun(StrEnum):
+    """Which of the runs that were tried before are run again."""
+
+    MISSING = "missing"
+    FAILED = "failed"
+    ALL = "all"
+
+
+Results = Annotated[
+    Path | None, typer.Option("--results", metavar="DIR", help="The results folder.  [default: ./results]")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine readable, on stdout.")]
+File = Annotated[str, typer.Argument(metavar="FILE", help="The experiment file.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key for all; repeatable.")]
+Headless = Annotated[bool, typer.Option("--headless", help="Without the screen: progress lines.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="An id, a unique beginning of it, or experiment/run.")]
+
+
+@app.callback(invoke_without_command=True)
+def _all_commands(
+    context: typer.Context,
+    results: Results = None,
+    _headless: Headless = False,
+    _debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> Work | None:
+    """Run, watch and understand distributed PyTorch training."""
+    context.obj = results
+    if version:
+        return _show_version
+    if context.invoked_subcommand is None:
+        return lambda: _open_screen(context.get_help())
+    return None
+
+
+def _open_screen(help_text: str) -> int:
+    """Where the screen will open; until then the help and where to begin."""
+    sys.stdout.write(f"{help_text}\n")
+    say("begin with: ddptui init && ddptui run experiments.toml")
+    return 0
+
+
+def _show_version() -> int:
+    from importlib.metadata import version
+
+    sys.stdout.write(f"ddptui {version('ddptui')}\n")
+    return 0
+
+
+def _results(context: typer.Context, own: Path | None) -> ResultsPaths:
+    """The results folder: given after the command, before it, or ./results."""
+    return ResultsPaths(own or context.obj or Path("results"))
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    file: File,
+    results: Results = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="NAME", help="Only this experiment or these points; repeatable."),
+    ] = None,
+    sets: Sets = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print every run and its command; start nothing.")] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Every point for five steps.")] = False,
+    rerun: Annotated[
+        Rerun, typer.Option("--rerun", help="Of runs tried before, run again: not succeeded, only failed, or all.")
+    ] = Rerun.MISSING,
+    detach: Annotated[bool, typer.Option("--detach", help="Return as soon as the runs are queued.")] = False,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fail-if", metavar="EXPR", help='Exit 3 if true: "throughput_efficiency<0.8@ddp-w4"; repeatable.'
+        ),
+    ] = None,
+    _headless: Headless = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --dry-run or at the end: machine readable.")] = False,
+) -> Work:
+    """Run the experiments of FILE, follow them, and write the report. Ctrl-C stops the runs."""
+    from tui.run_command import RunOptions, run_file
+
+    options = RunOptions(
+        file=file,
+        results=_results(context, results),
+        only=tuple(only or ()),
+        sets=tuple(sets or ()),
+        is_dry_run=dry_run,
+        is_smoke=smoke,
+        rerun=rerun.value,
+        is_detached=detach,
+        fail_if=tuple(fail_if or ()),
+        as_json=as_json,
+    )
+    return lambda: run_file(options)
+
+
+@app.command()
+def validate(file: File, sets: Sets = None, as_json: AsJson = False) -> Work:
+    """Check FILE without running anything."""
+    from tui.plan_command import validate_file
+
+    return lambda: validate_file(file, tuple(sets or ()), as_json=as_json)
+
+
+@app.command()
+def schema() -> Work:
+    """Print the JSON Schema of the experiment file, for editors."""
+    from tui.plan_command import print_schema
+
+    return print_schema
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it.", show_default=False)] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+) -> Work:
+    """Write an experiments.toml to begin with."""
+    from tui.init_command import write_starter
+
+    return lambda: write_starter(folder, is_forced=force)
+
+
+@app.command()
+def ls(
+    context: typer.Context,
+    what: Annotated[Catalog, typer.Argument(help="What to list.")] = Catalog.RUNS,
+    results: Results = None,
+    as_json: AsJson = False,
+) -> Work:
+    """List experiments and runs, or the names that an experiment file may use."""
+    if what is Catalog.RUNS:
+        from tui.listing import list_results
+
+        return lambda: list_results(_results(context, results), as_json=as_json)
+    from tui.catalog_list import list_catalog
+
+    return lambda: list_catalog(what.value, as_json=as_json)
+
+
+@app.command()
+def show(context: typer.Context, name: RunName, results: Results = None, as_json: AsJson = False) -> Work:
+    """Show all that is known of a run."""
+    from tui.listing import show_run
+
+    return lambda: show_run(_results(context, results), name, as_json=as_json)
+
+
+@app.command()
+def logs(
+    context: typer.Context,
+    name: RunName,
+    results: Results = None,
+    is_following: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the run ends.")] = False,
+    rank: Annotated[int | None, typer.Option("--rank", min=0, help="Of this rank only.")] = None,
+    out: Annotated[bool, typer.Option("--out", help="Standard output only.")] = False,
+    err: Annotated[bool, typer.Option("--err", help="Standard error only.")] = False,
+    tail: Annotated[int | None, typer.Option("--tail", min=0, help="Of each file, only so many last lines.")] = None,
+) -> Work:
+    """Print what the ranks of a run wrote."""
+    from tui.logs import LogChoice, show_logs
+
+    streams = tuple(name for name, is_wanted in (("out", out or not err), ("err", err or not out)) if is_wanted)
+    choice = LogChoice(rank=rank, streams=streams, num_lines=tail)
+    return lambda: show_logs(_results(context, results), name, choice, is_following=is_following)
+
+
+@app.command()
+def stop(
+    context: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(metavar="RUN...", help="Runs to stop.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All runs that are queued or going on.")] = False,
+    results: Results = None,
+) -> Work:
+    """Stop runs: they finish their step and leave."""
+    from tui.supervise import stop_runs
+
+    return lambda: stop_runs(_results(context, results), tuple(names or ()), every=every)
+
+
+@app.command()
+def attach(context: typer.Context, results: Results = None) -> Work:
+    """Follow the runs that are going on. Ctrl-C only leaves; the runs go on."""
+    from tui.run_command import attach_to
+
+    return lambda: attach_to(_results(context, results))
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    experiment: Annotated[str | None, typer.Argument(metavar="EXPERIMENT", help="All where not given.")] = None,
+    results: Results = None,
+    as_json: AsJson = False,
+) -> Work:
+    """Make CSV, PNG, HTML and Markdown of the finished runs, and print the paths."""
+    from tui.report_command import make_reports
+
+    return lambda: make_reports(_results(context, results), experiment, as_json=as_json)
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    experiment: Annotated[
+        str | None, typer.Argument(metavar="EXPERIMENT", help="Needed where there are several.")
+    ] = None,
+    what: Annotated[str, typer.Option("--what", help="events, runs, summary, epochs, ranks or system.")] = "events",
+    out: Annotated[str, typer.Option("--out", metavar="FILE", help="Where to write; - for stdout.")] = "-",
+    results: Results = None,
+) -> Work:
+    """Write one table of an experiment as tidy CSV."""
+    from tui.report_command import export_table
+
+    return lambda: export_table(_results(context, results), experiment, what=what, out=out)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out a command line; return the exit code. Errors become lines on stderr here and nowhere else."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    given, is_debug = _take_debug(given)
+    try:
+        _refuse_other_systems(sys.platform)
+        work = typer.main.get_command(app).main(args=given, prog_name="ddptui", standalone_mode=False)
+        code = work() if callable(work) else int(work or 0)
+        sys.stdout.flush()
+    except UsageError as error:
+        return _complain(_usage_line(error), 2)
+    except DdptuiError as error:
+        return _complain(str(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more as it ends
+        return BROKEN_PIPE
+    except Exception as error:  # the last line of defence: one clear line instead of a traceback
+        if is_debug:
+            raise
+        return _complain(f"{_describe(error)}; run again with --debug for the traceback", 1)
+    return code
+
+
+def _take_debug(arguments: list[str]) -> tuple[list[str], bool]:
+    """``--debug`` is understood everywhere on the line."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    rest = [argument for argument in arguments[:end] if argument != "--debug"] + arguments[end:]
+    return rest, len(rest) < len(arguments) or bool(os.environ.get("DDPTUI_DEBUG"))
+
+
+def _refuse_other_systems(platform: str) -> None:
+    if not platform.startswith(("linux", "darwin")):
+        raise InputError(f"ddptui runs on Linux and macOS, not on {platform}; on Windows use it inside WSL2")
+
+
+def _complain(text: str, code: int) -> int:
+    for line in strip_escapes(text).splitlines():
+        say(f"ddptui: {line}")
+    return code
+
+
+def _usage_line(error: Any) -> str:
+    message = error.format_message().rstrip(".")
+    command = error.ctx.command_path if error.ctx is not None else "ddptui"
+    return f"{message[:1].lower()}{message[1:]} (see `{command} --help`)".replace("\n", " ")
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""What ``ls`` and ``show`` print."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.store import ResultsPaths, read_json
+from tui.output import (
+    format_bytes,
+    format_duration,
+    format_number,
+    format_ratio,
+    format_when,
+    print_json,
+    print_table,
+    say,
+    strip_escapes,
+    write_line,
+)
+from tui.run_names import NamedRun, find_run, list_named_runs
+from tui.run_row import RunReader, RunRow
+
+__all__ = ["list_results", "show_run"]
+
+COLUMNS = ("run", "state", "strategy", "world", "progress", "loss", "samples/s", "ended", "reason")
+
+
+def list_results(results: ResultsPaths, *, as_json: bool) -> int:
+    """Print every run of the results folder, by experiment."""
+    views = [RunReader(run).read() for run in list_named_runs(results)]
+    if as_json:
+        print_json([view.to_json() for view in views])
+        return 0
+    if not views:
+        say(f"no runs in {results.root}; start some with `ddptui run FILE`")
+    for number, experiment in enumerate(sorted({view.experiment for view in views})):
+        if number:
+            write_line()
+        write_line(experiment)
+        rows = [_cells(view) for view in views if view.experiment == experiment]
+        print_table(COLUMNS, rows, right=(3, 4, 5, 6))
+    return 0
+
+
+def _cells(view: RunRow) -> tuple[str, ...]:
+    return (
+        view.id,
+        view.state,
+        view.strategy or "n/a",
+        str(view.world_size or "n/a"),
+        "n/a" if view.progress is None else f"{100 * view.progress:.0f}%",
+        format_number(view.loss),
+        format_number(view.samples_per_s),
+        format_when(view.ended_s) if view.is_terminal else "-",
+        view.reason,
+    )
+
+
+def show_run(results: ResultsPaths, name: str, *, as_json: bool) -> int:
+    """Print all that is known of one run."""
+    run = find_run(results, name)
+    view = RunReader(run).read()
+    spec = read_json(run.paths.run) or {}
+    summary = read_json(run.paths.summary)
+    if as_json:
+        files = _files(run)
+        print_json({**view.to_json(), "spec": spec, "summary": summary, "files": files})
+        return 0
+    for key, value in _facts(view, spec, summary):
+        write_line(f"{key:<22}{strip_escapes(value)}")
+    write_line()
+    for key, value in _flat(spec.get("config") or {}):
+        write_line(f"  {key:<30}{strip_escapes(str(value))}")
+    write_line()
+    for key, value in _files(run).items():
+        write_line(f"{key:<22}{value}")
+    return 0
+
+
+def _facts(view: RunRow, spec: dict[str, Any], summary: dict[str, Any] | None) -> list[tuple[str, str]]:
+    done = "n/a" if view.progress is None else f"{100 * view.progress:.0f}%"
+    facts = [
+        ("run", view.tag),
+        ("state", f"{view.state}{': ' + view.reason if view.reason else ''}"),
+        ("attempt", format_number(view.attempt)),
+        ("axes", ", ".join(f"{key} = {value}" for key, value in (spec.get("axes") or {}).items()) or "-"),
+        ("baseline", f"{spec.get('baseline') or 'n/a'} ({spec.get('baseline_reason', '')})"),
+        ("progress", f"{done}, epoch {_count(view.epoch, view.num_epochs)}, step {_count(view.step, view.num_steps)}"),
+        ("loss", format_number(view.loss)),
+        ("samples_per_s", format_number(view.samples_per_s)),
+        ("test_accuracy", format_ratio(view.test_accuracy)),
+        ("elapsed", format_duration(view.elapsed_s)),
+        ("started", format_when(view.started_s)),
+        ("ended", format_when(view.ended_s)),
+    ]
+    for rank in (summary or {}).get("ranks") or []:
+        peak = format_bytes(rank.get("peak_memory_bytes"))
+        cores = rank.get("cores")
+        facts.append((f"rank {rank.get('rank')}", f"host {rank.get('host')}, cores {cores}, peak memory {peak}"))
+    facts += [("confound", str(line)) for line in (summary or {}).get("confounds") or []]
+    return facts
+
+
+def _count(done: int | None, total: int | None) -> str:
+    return f"{'n/a' if done is None else done + 1}/{'n/a' if total is None else total}"
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for key, item in value.items():
+        if isinstance(item, dict) and item:
+            flat += _flat(item, f"{prefix}{key}.")
+        elif item not in (None, {}, []):
+            flat.append((f"{prefix}{key}", item))
+    return flat
+
+
+def _files(run: NamedRun) -> dict[str, str]:
+    """The files of the run that are there, by what they are for."""
+    attempts = run.paths.attempts()
+    named = {"folder": run.paths.root, "command": run.paths.command, "model": run.paths.model_final}
+    if attempts:
+        named["logs"] = attempts[-1].out(0).parent
+        named["node log"] = attempts[-1].node_log(0)
+    return {key: str(path) for key, path in named.items() if path.exists()}

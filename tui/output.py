@@ -1,0 +1,130 @@
+"""Words for a terminal: results go to stdout, narration to stderr, and what is not known is n/a."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+__all__ = [
+    "format_bytes",
+    "format_duration",
+    "format_number",
+    "format_ratio",
+    "format_when",
+    "print_json",
+    "print_table",
+    "say",
+    "strip_escapes",
+    "table_lines",
+    "write_line",
+]
+
+UNKNOWN = "n/a"
+
+_ESCAPES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
+    r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC and its kin: titles, links, clipboard
+    r"|\x1b[ -/]*[0-~]?"  # two-byte sequences
+    r"|\x9b[0-?]*[ -/]*[@-~]"  # CSI in one character
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"  # every other control character but tab and newline
+)
+
+
+def strip_escapes(text: str) -> str:
+    """Return ``text`` without terminal escape sequences and control characters: a log must not steer the terminal."""
+    return _ESCAPES.sub("", text)
+
+
+def say(text: str) -> None:
+    """Narrate on stderr, one line."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def write_line(text: str = "") -> None:
+    """Write one line of the result on stdout."""
+    sys.stdout.write(f"{text}\n")
+
+
+def print_json(value: Any) -> None:
+    """Write ``value`` on stdout as one JSON document."""
+    write_line(json.dumps(value, indent=2, default=str))
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
+    """Write aligned columns on stdout; on a terminal no line is wider than it.
+
+    Args:
+        headers: one per column.
+        rows: text cells; control characters are taken out.
+        right: the columns that hold numbers.
+    """
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in table_lines(headers, rows, right=right, width=width):
+        write_line(line)
+
+
+def table_lines(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), width: int | None = None
+) -> list[str]:
+    """Return the lines of a table; columns are as wide as their widest cell, lines are cut at ``width``."""
+    cells = [[strip_escapes(cell).replace("\n", " ") for cell in row] for row in (headers, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
+    lines = []
+    for row in cells:
+        padded = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+        line = "  ".join(padded).rstrip()
+        lines.append(line if width is None or len(line) <= width else line[: max(width - 1, 0)] + ">")
+    return lines
+
+
+def format_number(value: Any, digits: int = 4) -> str:
+    """A number with about ``digits`` significant digits and thousands separators, or n/a."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        return UNKNOWN
+    if isinstance(value, int) or abs(value) >= 10 ** (digits - 1):
+        return f"{value:,.0f}"
+    return f"{value:.{digits}g}"
+
+
+def format_ratio(value: Any) -> str:
+    """A ratio as a percentage, or n/a."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        return UNKNOWN
+    return f"{100 * value:.1f}%"
+
+
+def format_duration(seconds: Any) -> str:
+    """Seconds as ``0.42s``, ``12s``, ``3:07`` or ``2:03:07``, or n/a."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds != seconds or seconds < 0:
+        return UNKNOWN
+    if seconds < 10:
+        return f"{seconds:.2g}s"
+    if seconds < 60:
+        return f"{seconds:.0f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def format_bytes(size: Any) -> str:
+    """Bytes in binary units, or n/a."""
+    if isinstance(size, bool) or not isinstance(size, int | float) or size != size:
+        return UNKNOWN
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+def format_when(time_s: Any) -> str:
+    """A Unix time as local date and time, or n/a."""
+    if isinstance(time_s, bool) or not isinstance(time_s, int | float) or time_s != time_s:
+        return UNKNOWN
+    return datetime.fromtimestamp(time_s).astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,172 @@
+"""What ``validate``, ``schema`` and ``run --dry-run`` print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.catalog import STRATEGY_TRAITS
+from engine.core.plan import ExperimentPlan, Plan
+from engine.core.spec import RunSpec
+from engine.core.topology import Topology, make_topology
+from engine.launchers.torchrun import printable_command
+from engine.store import ResultsPaths
+from tui.check import CheckResult, Estimate, estimate_run
+from tui.output import format_bytes, format_duration, format_number, print_json, print_table, say, write_line
+from tui.prepare import read_plan
+
+__all__ = [
+    "describe_estimate",
+    "estimate_plan",
+    "num_gpus_of",
+    "print_schema",
+    "say_notes",
+    "show_plan",
+    "validate_file",
+]
+
+HOW_ESTIMATED = (
+    "time: planned steps x one step measured alone by the check, without start-up and evaluation; "
+    "disk: event lines over that time and the weights"
+)
+
+
+def validate_file(file: str, sets: Sequence[str], *, as_json: bool) -> int:
+    """Check the file and say how much it would run."""
+    plan = read_plan(file, sets=sets)
+    counts = [
+        {"experiment": e.name, "points": len(e.points), "runs": len(e.runs), "notes": e.notes} for e in plan.experiments
+    ]
+    if as_json:
+        print_json({"file": file, "is_valid": True, "experiments": counts})
+        return 0
+    for count in counts:
+        write_line(f"{file}: {count['experiment']}: {count['points']} points, {count['runs']} runs")
+    say_notes(plan.experiments)
+    return 0
+
+
+def print_schema() -> int:
+    """Print the JSON Schema of the experiment file."""
+    from engine.core.schema import make_schema
+
+    print_json(make_schema())
+    return 0
+
+
+def show_plan(plan: Plan, check: CheckResult | None, results: ResultsPaths, *, as_json: bool) -> int:
+    """Print every run, what it would cost, and its command line.
+
+    Args:
+        plan: of the file.
+        check: what the interpreters said, or None where they could not be asked.
+        results: where the runs would stand.
+        as_json: machine readable.
+    """
+    facts = check.points if check else {}
+    num_gpus = num_gpus_of(check)
+    estimates = estimate_plan(plan, facts, num_gpus)
+    if as_json:
+        print_json(_plan_json(plan, results, estimates, num_gpus))
+        return 0
+    for number, experiment in enumerate(plan.experiments):
+        if number:
+            write_line()
+        _print_experiment(experiment, results, estimates, num_gpus)
+    say_notes(plan.experiments)
+    write_line()
+    write_line(describe_estimate(plan, estimates))
+    say(f"({HOW_ESTIMATED})")
+    return 0
+
+
+def estimate_plan(plan: Plan, facts: Mapping[str, Mapping[str, Any]], num_gpus: int) -> dict[str, Estimate]:
+    """The estimate of every run, by ``experiment/run``."""
+    return {
+        f"{experiment.name}/{spec.id}": estimate_run(
+            spec, facts.get(spec.point, {}), _topology(spec, num_gpus).world_size
+        )
+        for experiment in plan.experiments
+        for spec in experiment.runs
+    }
+
+
+def describe_estimate(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
+    """``12 runs, expected: 2:10 of training, 14.0 MiB``; n/a as soon as one run is unknown."""
+    num_runs = sum(len(experiment.runs) for experiment in plan.experiments)
+    times = [estimate.time_s for estimate in estimates.values()]
+    sizes = [estimate.disk_bytes for estimate in estimates.values()]
+    time_s = None if None in times else sum(t for t in times if t is not None)
+    disk = None if None in sizes else sum(s for s in sizes if s is not None)
+    plural = "s" if num_runs != 1 else ""
+    return (
+        f"{num_runs} run{plural}, expected: {format_duration(time_s)} of training steps, {format_bytes(disk)} on disk"
+    )
+
+
+def num_gpus_of(check: CheckResult | None) -> int:
+    """The GPUs that the interpreters see; 0 where unknown."""
+    return max((int(facts.get("num_gpus") or 0) for facts in (check.interpreters if check else {}).values()), default=0)
+
+
+def _topology(spec: RunSpec, num_gpus: int) -> Topology:
+    return make_topology(spec.config, STRATEGY_TRAITS[spec.config.strategy], num_gpus=num_gpus)
+
+
+def _print_experiment(
+    experiment: ExperimentPlan, results: ResultsPaths, estimates: Mapping[str, Estimate], num_gpus: int
+) -> None:
+    write_line(f"{experiment.name}: {len(experiment.points)} points, {len(experiment.runs)} runs")
+    headers = ("run", "axes", "world_size", "devices", "global_batch", "local_batch", "lr", "steps", "time", "disk")
+    rows = []
+    for spec in experiment.runs:
+        sizes, estimate = _topology(spec, num_gpus), estimates[f"{experiment.name}/{spec.id}"]
+        axes = " ".join(f"{key}={value}" for key, value in spec.axes.items())
+        numbers = (sizes.world_size, sizes.num_devices, sizes.global_batch_size, sizes.local_batch_size)
+        steps = format_number(estimate.num_steps or spec.config.stop.steps)
+        cost = (steps, format_duration(estimate.time_s), format_bytes(estimate.disk_bytes))
+        rows.append((spec.id, axes, *map(str, numbers), f"{sizes.lr:g}", *cost))
+    print_table(headers, rows, right=range(2, 10))
+    for spec in experiment.runs:
+        write_line()
+        write_line(f"# {experiment.name}/{spec.id}")
+        for line in _commands(spec, results, num_gpus):
+            write_line(line)
+
+
+def _commands(spec: RunSpec, results: ResultsPaths, num_gpus: int) -> list[str]:
+    run_dir = str(results.run(spec.experiment, spec.id).root)
+    return printable_command(spec, run_dir=run_dir, world_size=_topology(spec, num_gpus).world_size)
+
+
+def _plan_json(plan: Plan, results: ResultsPaths, estimates: Mapping[str, Estimate], num_gpus: int) -> dict[str, Any]:
+    def run(spec: RunSpec) -> dict[str, Any]:
+        sizes, estimate = _topology(spec, num_gpus), estimates[f"{spec.experiment}/{spec.id}"]
+        return {
+            "id": spec.id,
+            "point": spec.point,
+            "repeat": spec.repeat,
+            "axes": spec.axes,
+            "baseline": spec.baseline,
+            "baseline_reason": spec.baseline_reason,
+            "world_size": sizes.world_size,
+            "num_devices": sizes.num_devices,
+            "global_batch_size": sizes.global_batch_size,
+            "local_batch_size": sizes.local_batch_size,
+            "lr": sizes.lr,
+            "num_steps": estimate.num_steps,
+            "expected_s": estimate.time_s,
+            "expected_bytes": estimate.disk_bytes,
+            "commands": _commands(spec, results, num_gpus),
+            "config": spec.config.model_dump(mode="json"),
+        }
+
+    experiments = [{"name": e.name, "notes": e.notes, "runs": [run(spec) for spec in e.runs]} for e in plan.experiments]
+    return {"experiments": experiments, "how_estimated": HOW_ESTIMATED}
+
+
+def say_notes(experiments: Sequence[ExperimentPlan]) -> None:
+    """Say what the plan left out, and why."""
+    for experiment in experiments:
+        for note in experiment.notes:
+            say(f"{experiment.name}: {note}")

@@ -1,0 +1,146 @@
+"""What ``run`` and ``attach`` do: plan, check, queue, follow, and say how it came out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.core.errors import InputError
+from engine.core.lifecycle import Rerun
+from engine.core.plan import Plan
+from engine.core.state import RunState
+from engine.store import ResultsPaths
+from tui.check import check_runs
+from tui.follow_view import make_view
+from tui.gates import Gate, check_gates, parse_gate
+from tui.headless import Followed, Interrupts, follow
+from tui.output import say
+from tui.plan_command import HOW_ESTIMATED, describe_estimate, estimate_plan, num_gpus_of, say_notes, show_plan
+from tui.prepare import check_results_folder, plan_file, read_plan
+from tui.run_names import NamedRun, list_named_runs
+from tui.run_row import RunReader
+from tui.supervise import Supervisor
+
+__all__ = ["RunOptions", "attach_to", "run_file"]
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What was asked for, as given on the command line."""
+
+    file: str
+    results: ResultsPaths
+    only: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+    is_dry_run: bool = False
+    is_smoke: bool = False
+    rerun: Rerun = "missing"
+    is_detached: bool = False
+    fail_if: tuple[str, ...] = ()
+    as_json: bool = False
+
+
+def run_file(options: RunOptions) -> int:
+    """Run the experiments of a file; return the exit code.
+
+    Raises:
+        InputError: something that was given cannot be used; nothing was started.
+        DdptuiError: the supervisor could not be started or refused.
+    """
+    gates = [parse_gate(text) for text in options.fail_if]
+    if gates and options.is_detached:
+        raise InputError("--fail-if needs the runs to be followed; leave --detach out")
+    plan = read_plan(options.file, sets=options.sets, only=options.only, is_smoke=options.is_smoke)
+    _check_gates(gates, plan)
+    check_results_folder(options.results.root, may_make=not options.is_dry_run)
+    if options.is_dry_run:
+        return _dry_run(plan, options)
+    say_notes(plan.experiments)
+    say("checking that these runs can train here")
+    check = check_runs(plan.runs)
+    estimates = estimate_plan(plan, check.points, num_gpus_of(check))
+    say(f"{describe_estimate(plan, estimates)} ({HOW_ESTIMATED})")
+    supervisor = Supervisor(options.results)
+    runs = _enqueue(plan, supervisor, options)
+    if options.is_detached:
+        where = "" if str(options.results.root) == "results" else f" --results {options.results.root}"
+        say(
+            f"{len(runs)} runs go on by themselves; follow them with `ddptui{where} attach`, end them with `stop --all`"
+        )
+        return 0
+    followed = _follow(runs, supervisor)
+    selected = [NamedRun(spec.experiment, options.results.run(spec.experiment, spec.id)) for spec in plan.runs]
+    return _close(options.results, selected, gates, followed, as_json=options.as_json)
+
+
+def attach_to(results: ResultsPaths) -> int:
+    """Follow every run that has not ended; return the exit code as ``run`` would."""
+    runs = [run for run in list_named_runs(results) if not RunReader(run).read().is_terminal]
+    if not runs:
+        say(f"nothing is going on in {results.root}")
+        return 0
+    supervisor = Supervisor(results)
+    if supervisor.ensure():
+        say("no supervisor was there: started one, which takes up the runs")
+    say("Ctrl-C leaves, the runs go on; `ddptui stop` ends them")
+    followed = _follow(runs, supervisor, may_stop=False)
+    return _close(results, runs, [], followed, as_json=False)
+
+
+def _check_gates(gates: Sequence[Gate], plan: Plan) -> None:
+    if gates:
+        from tui.summary_columns import gate_columns
+
+        check_gates(gates, gate_columns(), [(spec.experiment, spec.point) for spec in plan.runs])
+
+
+def _dry_run(plan: Plan, options: RunOptions) -> int:
+    """Show the plan even where the check fails; then say why."""
+    try:
+        check = check_runs(plan.runs)
+    except InputError:
+        show_plan(plan, None, options.results, as_json=options.as_json)
+        raise
+    return show_plan(plan, check, options.results, as_json=options.as_json)
+
+
+def _enqueue(plan: Plan, supervisor: Supervisor, options: RunOptions) -> list[NamedRun]:
+    """Queue the runs; return those that were taken."""
+    taken: list[NamedRun] = []
+    for experiment in plan.experiments:
+        answer = supervisor.enqueue(experiment.name, plan_file(plan, experiment), experiment.runs, options.rerun)
+        queued, skipped = answer.get("queued") or [], answer.get("skipped") or []
+        if skipped:
+            say(_skipped_line(experiment.name, len(skipped), len(experiment.runs), options.rerun))
+        taken += [NamedRun(experiment.name, options.results.run(experiment.name, run_id)) for run_id in queued]
+    return taken
+
+
+def _skipped_line(experiment: str, num_skipped: int, num_runs: int, rerun: Rerun) -> str:
+    if rerun == "failed":
+        return f"{experiment}: {num_skipped} of {num_runs} runs have not failed: skipped; --rerun all to run again"
+    return f"{experiment}: {num_skipped} of {num_runs} runs already succeeded: skipped; --rerun all to run again"
+
+
+def _follow(runs: Sequence[NamedRun], supervisor: Supervisor, *, may_stop: bool = True) -> Followed:
+    readers = [RunReader(run) for run in runs]
+    with Interrupts() as interrupts, make_view() as view:
+        return follow(readers, view, supervisor, interrupts, may_stop=may_stop)
+
+
+def _close(
+    results: ResultsPaths, runs: Sequence[NamedRun], gates: Sequence[Gate], followed: Followed, *, as_json: bool
+) -> int:
+    if followed.is_interrupted:
+        going_on = sum(not row.is_terminal for row in followed.rows)
+        rest = f"{going_on} runs go on" if going_on else "all runs have ended"
+        say(f"left: {rest}; `ddptui report` makes the report of what there is")
+        return INTERRUPTED
+    from tui.closing import close_runs  # the report is loaded when there is something to report
+
+    closing = close_runs(results, runs, gates, as_json=as_json)
+    if any(row.state != RunState.SUCCEEDED for row in closing.rows):
+        return 1
+    return 3 if closing.breaches else 0

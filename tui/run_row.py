@@ -1,0 +1,190 @@
+"""One run as listings and the follower show it, read from its files alone: nothing here asks a process."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from engine.core.state import RunState, is_active, is_terminal
+from engine.store import read_json
+from tui.run_names import NamedRun
+
+if TYPE_CHECKING:
+    from engine.tail import RunFollower
+
+__all__ = ["RunReader", "RunRow"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRow:
+    """A run at one moment; None is unknown. The field names are the keys of ``--json`` and stay.
+
+    Attributes:
+        experiment, id, point, repeat: who it is.
+        state, reason: the effective state: nothing says running that is not.
+        progress: share of the work done, 0 to 1.
+        epoch, step: the last finished, 0-based.
+        samples_per_s: over recent seconds while running, the steady throughput once finished.
+    """
+
+    experiment: str
+    id: str
+    point: str | None
+    repeat: int | None
+    state: str
+    reason: str
+    attempt: int | None
+    strategy: str | None
+    world_size: int | str | None
+    num_devices: int | None
+    progress: float | None
+    epoch: int | None
+    num_epochs: int | None
+    step: int | None
+    num_steps: int | None
+    loss: float | None
+    samples_per_s: float | None
+    test_accuracy: float | None
+    elapsed_s: float | None
+    eta_s: float | None
+    queued_s: float | None
+    started_s: float | None
+    ended_s: float | None
+    folder: str
+
+    @property
+    def tag(self) -> str:
+        """``experiment/run``."""
+        return f"{self.experiment}/{self.id}"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the run has ended for good."""
+        return is_terminal(RunState(self.state))
+
+    @property
+    def is_active(self) -> bool:
+        """Whether processes of the run may be alive."""
+        return is_active(RunState(self.state))
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as they stand in ``--json``."""
+        return asdict(self)
+
+
+class RunReader:
+    """Read one run again and again, cheaply: ``run.json`` once, event lines only from where the last call ended.
+
+    Args:
+        run: the folder and its experiment.
+    """
+
+    def __init__(self, run: NamedRun) -> None:
+        self.run = run
+        self._spec = read_json(run.paths.run) or {}
+        self._follower: RunFollower | None = None
+        self._final: RunRow | None = None
+
+    def read(self) -> RunRow:
+        """Return the run as its files say now."""
+        if self._final is not None and self._is_still(self._final):
+            return self._final
+        state, status = _effective_state(self.run)
+        figures = self._figures(state)
+        row = self._make_row(state, status, figures)
+        self._final = row if row.is_terminal and read_json(self.run.paths.summary) is not None else None
+        return row
+
+    def _is_still(self, row: RunRow) -> bool:
+        status = read_json(self.run.paths.status) or {}
+        return status.get("state") == row.state and status.get("attempt") == row.attempt
+
+    def _figures(self, state: str) -> dict[str, Any]:
+        """What the run has reached: from its summary once it has ended, from its event lines before."""
+        if state == RunState.QUEUED:
+            return {}
+        summary = read_json(self.run.paths.summary) if is_terminal(RunState(state)) else None
+        return _figures_of_summary(summary) if summary is not None else self._figures_of_events()
+
+    def _figures_of_events(self) -> dict[str, Any]:
+        if self._follower is None:
+            from engine.tail import RunFollower  # loads pydantic: only where a run is going on
+
+            self._follower = RunFollower(self.run.paths, self._spec)
+        return asdict(self._follower.read_all().progress())
+
+    def _make_row(self, state: str, status: dict[str, Any], figures: dict[str, Any]) -> RunRow:
+        config = self._spec.get("config")
+        config = config if isinstance(config, dict) else {}
+        return RunRow(
+            experiment=self.run.experiment,
+            id=self.run.paths.run_id,
+            point=self._spec.get("point"),
+            repeat=self._spec.get("repeat"),
+            state=state,
+            reason=str(status.get("reason") or ""),
+            attempt=status.get("attempt"),
+            strategy=config.get("strategy"),
+            world_size=figures.get("world_size") or config.get("world_size"),
+            num_devices=figures.get("num_devices") or self._spec.get("num_devices"),
+            progress=_progress(state, figures),
+            epoch=figures.get("epoch"),
+            num_epochs=figures.get("num_epochs") or config.get("epochs"),
+            step=figures.get("step"),
+            num_steps=figures.get("num_steps"),
+            loss=figures.get("loss"),
+            samples_per_s=figures.get("samples_per_s"),
+            test_accuracy=figures.get("test_accuracy"),
+            elapsed_s=figures.get("elapsed_s"),
+            eta_s=figures.get("eta_s") if is_active(RunState(state)) else None,
+            queued_s=status.get("queued_s"),
+            started_s=status.get("started_s"),
+            ended_s=status.get("ended_s"),
+            folder=str(self.run.paths.root),
+        )
+
+
+def _effective_state(run: NamedRun) -> tuple[str, dict[str, Any]]:
+    """What the status says; of a run that is said to be active, what is true of it."""
+    status = read_json(run.paths.status) or {}
+    state = status.get("state")
+    if state not in set(RunState):
+        return RunState.QUEUED.value, status
+    if not is_active(RunState(state)):
+        return str(state), status
+    from engine.overview import read_run  # asks for processes: only where one may be alive
+
+    found = read_run(run.paths)
+    return found.state.value, {**status, **found.status, "reason": found.reason}
+
+
+def _figures_of_summary(summary: dict[str, Any]) -> dict[str, Any]:
+    def part(key: str) -> dict[str, Any]:
+        value = summary.get(key)
+        return value if isinstance(value, dict) else {}
+
+    epochs = summary.get("epochs_done")
+    steps = summary.get("num_steps")
+    return {
+        "world_size": summary.get("world_size"),
+        "num_devices": summary.get("num_devices"),
+        "epoch": epochs - 1 if isinstance(epochs, int) and epochs > 0 else None,
+        "step": steps - 1 if isinstance(steps, int) and steps > 0 else None,
+        "num_steps": steps,
+        "loss": part("final").get("train_loss"),
+        "samples_per_s": part("throughput").get("samples_per_s"),
+        "test_accuracy": part("final").get("test_accuracy"),
+        "elapsed_s": part("time").get("real_s"),
+    }
+
+
+def _progress(state: str, figures: dict[str, Any]) -> float | None:
+    if state == RunState.SUCCEEDED:
+        return 1.0
+    step, num_steps = figures.get("step"), figures.get("num_steps")
+    if step is not None and num_steps:
+        return min(float(step + 1) / float(num_steps), 1.0)
+    elapsed_s, eta_s = figures.get("elapsed_s"), figures.get("eta_s")
+    if elapsed_s is not None and eta_s is not None and elapsed_s + eta_s > 0:
+        return float(elapsed_s / (elapsed_s + eta_s))
+    return 0.0 if state == RunState.QUEUED else None

@@ -12,15 +12,12 @@ import sys
 from pathlib import Path
 
 from engine.core.errors import DdptuiError
-from engine.processes import Handle, handle_of, is_alive, start_detached
+from engine.processes import MARKS, Handle, handle_of, is_alive, start_detached
 from engine.store import ResultsPaths, read_json
 
 __all__ = ["SUPERVISOR_MODULE", "ensure_supervisor", "is_supervisor_alive", "lock_holder", "results_of"]
 
 SUPERVISOR_MODULE = "engine.supervisor"
-
-_RUN_VARIABLES = "DDPTUI_"
-"""A node runner's environment names its run; a supervisor that kept it would be ended together with that run."""
 
 _started: dict[Path, Handle] = {}
 """What this process started and may not have the lock yet."""
@@ -57,7 +54,8 @@ def ensure_supervisor(results: Path) -> bool:
     recent = _started.get(results)
     if is_supervisor_alive(results) is not False or (recent is not None and is_alive(recent)):
         return False
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(_RUN_VARIABLES)}
+    # A node runner's environment names its run; a supervisor that kept the marks would be ended together with that run.
+    environment = {name: value for name, value in os.environ.items() if name not in MARKS}
     argv = [sys.executable, "-m", SUPERVISOR_MODULE, "--results", str(results)]
     try:
         pid = start_detached(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from engine import catalog
 from engine.launchers.local import LocalLauncher
+from engine.supervisor import active
 from engine.supervisor.__main__ import main
 
 
@@ -17,5 +18,6 @@ class FakeNodeLauncher(LocalLauncher):
 
 
 if __name__ == "__main__":
+    active.RUNNER_GRACE_S = 0.3
     catalog.LAUNCHERS["local"] = ("fake_supervisor:FakeNodeLauncher", "for tests")
     sys.exit(main())

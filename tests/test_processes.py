@@ -15,20 +15,24 @@ from node_jobs import until
 from engine.processes import Handle, end_tree, find_tagged, handle_of, is_alive, run_marks, start_detached, this_process
 from engine.store import RunPaths
 
-SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
-DEAF = [sys.executable, "-c"] + [
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
-]
-FAMILY = [sys.executable, "-c"] + [
-    "import os, subprocess, sys, time\n"
-    "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], env={})\n"
-    "print('up', child.pid, flush=True); time.sleep(600)"
-]
+SLEEP = "import time; print('up', flush=True); time.sleep(600)"
+DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}"
+FAMILY = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], env={})
+print("up", child.pid, flush=True)
+time.sleep(600)
+"""
+SPEAKER = """
+import os, sys
+print("up", os.getsid(0) == os.getpid(), sys.stdin.read() == "")
+print("err", file=sys.stderr)
+"""
 
 
-def start(folder: Path, argv: list[str], marks: dict[str, str]) -> int:
+def start(folder: Path, code: str, marks: dict[str, str]) -> int:
     log = folder / "logs" / f"{len(list(folder.glob('logs/*')))}.log"
-    pid = start_detached(argv, env={**os.environ, **marks}, cwd=folder, log=log)
+    pid = start_detached([sys.executable, "-c", code], env={**os.environ, **marks}, cwd=folder, log=log)
     until(lambda: "up" in log.read_text())
     return pid
 
@@ -66,19 +70,14 @@ def test_a_zombie_is_dead() -> None:
     process.wait()
 
 
-@pytest.mark.parametrize(
-    "value", [None, {}, [], {"kind": "local", "host": "h", "boot_id": "b", "pid": "x", "start_time": 1}]
-)
+@pytest.mark.parametrize("value", [None, {}, [], {**this_process().to_json(), "pid": "x"}])
 def test_what_holds_no_handle_is_none(value: object) -> None:
     assert Handle.from_json(value) is None
 
 
 def test_a_detached_process_has_a_session_and_a_log_of_its_own(tmp_path: Path) -> None:
     marks = marks_of(tmp_path)
-    argv = [sys.executable, "-c"] + [
-        "import os, sys; print('up', os.getsid(0) == os.getpid(), sys.stdin.read() == ''); print('err', file=sys.stderr)"
-    ]
-    pid = start(tmp_path, argv, marks)
+    pid = start(tmp_path, SPEAKER, marks)
     until(lambda: handle_of(pid) is None or not is_alive(handle_of(pid)))
     log = tmp_path / "logs" / "0.log"
     assert sorted(log.read_text().splitlines()) == ["err", "up True True"]

@@ -13,6 +13,7 @@ from node_jobs import until
 
 from ddptui.start import is_peer_error
 
+PARENT = "import subprocess, sys, time; child = subprocess.Popen(sys.argv[1:]); time.sleep(600)"
 PYTHON = [sys.executable, "-m", "ddptui.start"]
 
 
@@ -89,8 +90,7 @@ def test_complaints_about_peers_are_told_from_errors_of_ones_own() -> None:
 def test_a_rank_dies_with_its_agent(tmp_path: Path) -> None:
     (tmp_path / "module.py").write_text("import time; print('up', flush=True); time.sleep(600)")
     agent = subprocess.Popen(
-        [sys.executable, "-c", "import subprocess, sys, time; p = subprocess.Popen(sys.argv[1:]); time.sleep(600)"]
-        + [*PYTHON, "-m", "module"],
+        [sys.executable, "-c", PARENT, *PYTHON, "-m", "module"],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         stdout=subprocess.PIPE,
     )

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,7 +31,7 @@ class CheckResult:
     """What the interpreters said.
 
     Attributes:
-        points: by point: num_parameters, num_steps, step_s, ...
+        points: by point: num_parameters, num_steps, step_s, ..., and check_s, the seconds that the check took.
         interpreters: by interpreter: torch, torchvision, cuda, num_gpus, gpus.
     """
 
@@ -57,11 +58,13 @@ def check_runs(specs: Sequence[RunSpec]) -> CheckResult:
     result = CheckResult()
     problems: list[str] = []
     for group in _groups(specs):
+        begun_s = time.monotonic()
         answer = _ask(group)
+        check_s = time.monotonic() - begun_s
         python = group[0].config.python or sys.executable
         result.interpreters[python] = {key: value for key, value in answer.items() if key != "points"}
         for point, facts in (answer.get("points") or {}).items():
-            result.points[point] = facts
+            result.points[point] = {**facts, "check_s": check_s}
             experiment = next((spec.experiment for spec in group if spec.point == point), "")
             problems += [f"{experiment}/{point}: {problem}" for problem in facts.get("problems") or []]
     if problems:
@@ -72,18 +75,32 @@ def check_runs(specs: Sequence[RunSpec]) -> CheckResult:
 def estimate_run(spec: RunSpec, facts: Mapping[str, Any], num_ranks: int) -> Estimate:
     """Estimate a run from the check's measured step.
 
-    Time is steps times the measured step, or the time budget where that is shorter; start-up and evaluation are apart.
-    Disk is the event lines of all ranks over that time, and the weights in 32 bits.
+    Training is the planned steps times the measured step, or the time budget where that is shorter; an evaluation takes
+    a third of a step for as many samples (forward only); start-up takes as long as the check did, which starts the same
+    interpreter and builds the same model and data. Disk is the event lines of all ranks over that time, and the weights
+    in 32 bits.
     """
     num_steps, step_s = facts.get("num_steps"), facts.get("step_s")
     budget_s = spec.config.stop.minutes * 60 if spec.config.stop.minutes else None
-    trained_s = num_steps * step_s if num_steps is not None and step_s is not None else None
-    time_s = min((s for s in (trained_s, budget_s) if s is not None), default=None)
+    steps_s = num_steps * step_s if num_steps is not None and step_s is not None else None
+    trained_s = min((s for s in (steps_s, budget_s) if s is not None), default=None)
+    time_s = None
+    if trained_s is not None:
+        time_s = facts.get("check_s", 0.0) + trained_s * (1 + _evaluation_ratio(spec, facts))
     weights = facts.get("num_parameters")
     disk_bytes = None
     if time_s is not None and weights is not None:
         disk_bytes = int(time_s * EVENT_BYTES_PER_RANK_S * num_ranks) + 4 * int(weights)
     return Estimate(num_steps=num_steps, time_s=time_s, disk_bytes=disk_bytes)
+
+
+def _evaluation_ratio(spec: RunSpec, facts: Mapping[str, Any]) -> float:
+    """Seconds of evaluation per second of training; the last epoch is always evaluated, 0 where nothing is known."""
+    samples = (facts.get("test_samples") or 0) + (facts.get("validation_samples") or 0)
+    every = spec.config.evaluate_every
+    if not every or not facts.get("train_samples"):
+        return 0.0
+    return float(samples) / float(facts["train_samples"]) / 3 / min(every, spec.config.epochs or every)
 
 
 def _groups(specs: Sequence[RunSpec]) -> list[list[RunSpec]]:

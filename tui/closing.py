@@ -31,6 +31,8 @@ __all__ = ["Closing", "close_runs"]
 
 HEADERS = ("point", "n", "samples/s", "throughput_speedup", "throughput_efficiency", "test accuracy", "time")
 
+MAX_NOTES = 8
+
 
 @dataclass(frozen=True)
 class Closing:
@@ -87,8 +89,11 @@ def _print_points(points: Sequence[Any]) -> None:
     print_table(HEADERS, rows, right=range(1, len(HEADERS)))
     baselines = {point.baseline_label for point in points if point.baseline_label}
     write_line(f"* baseline: {'; '.join(sorted(baselines)) or 'none'}. Time: training and evaluation, median of n.")
-    for note in dict.fromkeys(f"{point.label}: {note}" for point in points for note in point.notes):
+    notes = list(dict.fromkeys(f"{point.label}: {note}" for point in points for note in point.notes))
+    for note in notes[:MAX_NOTES]:
         write_line(f"  {strip_escapes(note)}")
+    if len(notes) > MAX_NOTES:
+        write_line(f"  and {len(notes) - MAX_NOTES} more notes in the report")
 
 
 def _with_interval(estimate: Any) -> str:

@@ -53,14 +53,15 @@ class BarsView:
 
     def show(self, rows: Sequence[RunRow]) -> None:
         """Print the runs that ended since the last call, redraw the others."""
+        state = (tuple(rows), self._console.size)
+        if state == self._shown:
+            return
+        self._shown = state
+        self._live.update(live_rows(rows, self._console.height), refresh=True)  # first: printing draws it once more
         for row in rows:
             if row.is_terminal and row.tag not in self._ended:
                 self._ended.add(row.tag)
                 self._console.print(_end_line(row), no_wrap=True, overflow="ellipsis")
-        state = (tuple(rows), self._console.width)
-        if state != self._shown:
-            self._shown = state
-            self._live.update(live_rows(rows, self._console.height), refresh=True)
 
     def note(self, text: str) -> None:
         """Print one line above the bars."""
@@ -71,10 +72,10 @@ def live_rows(rows: Sequence[RunRow], height: int) -> RenderableType:
     """The region that is redrawn: active runs, as many as fit on the screen, and the line about all of them."""
     active = [row for row in rows if row.is_active]
     table = Table.grid(padding=(0, 1), expand=True)
-    table.add_column(no_wrap=True, overflow="ellipsis", min_width=12, ratio=3)
-    table.add_column(min_width=6, ratio=2)
+    table.add_column(no_wrap=True, overflow="ellipsis", min_width=12)
+    table.add_column(min_width=6, ratio=1)
     table.add_column(no_wrap=True, width=12, overflow="ellipsis")
-    for width in (11, 10, 8):
+    for width in (11, 10, 11):
         table.add_column(no_wrap=True, width=width, justify="right")
     for row in active[: max(height - 3, 1)]:
         table.add_row(*_cells(row))
@@ -90,7 +91,7 @@ def _cells(row: RunRow) -> tuple[RenderableType, ...]:
         Text(where or row.state, style=STYLES.get(RunState(row.state), "")),
         "" if row.loss is None else f"loss {format_number(row.loss, 3)}",
         "" if row.samples_per_s is None else f"{format_number(row.samples_per_s)}/s",
-        "" if row.eta_s is None else f"-{format_duration(row.eta_s)}",
+        "" if row.eta_s is None else f"ETA {format_duration(row.eta_s)}",
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any, Protocol, Self
 
+from engine.core.wording import count
 from tui.follow_view import FollowView
 from tui.run_row import RunReader, RunRow
 
@@ -105,14 +106,10 @@ def follow(
             return Followed(rows, is_interrupted=has_stopped)
         if interrupts.count and not has_stopped:
             has_stopped = True
-            view.note(f"stopping {_runs(len(rest))}; Ctrl-C again leaves at once, they are stopped all the same")
+            view.note(f"stopping {count(len(rest), 'run')}; Ctrl-C again leaves at once, they are stopped all the same")
             view.note(supervisor.stop(rest))
         if clock() - looked_s >= SUPERVISOR_EVERY_S:
             looked_s = clock()
             if supervisor.ensure():
                 view.note("the supervisor was gone: started another, which takes up the runs")
         sleep(POLL_S)
-
-
-def _runs(count: int) -> str:
-    return f"{count} run{'s' if count != 1 else ''}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import sys
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 __all__ = [
     "format_bytes",
@@ -52,8 +53,9 @@ def write_line(text: str = "") -> None:
 
 
 def print_json(value: Any) -> None:
-    """Write ``value`` on stdout as one JSON document."""
-    write_line(json.dumps(value, indent=2, default=str))
+    """Write ``value`` on stdout as one JSON document; NaN and Infinity, which JSON has not, become null."""
+    plain = json.loads(json.dumps(value, default=str), parse_constant=lambda _: None)
+    write_line(json.dumps(plain, indent=2))
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
@@ -83,9 +85,13 @@ def table_lines(
     return lines
 
 
+def _is_known(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def format_number(value: Any, digits: int = 4) -> str:
     """A number with about ``digits`` significant digits and thousands separators, or n/a."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+    if not _is_known(value):
         return UNKNOWN
     if isinstance(value, int) or abs(value) >= 10 ** (digits - 1):
         return f"{value:,.0f}"
@@ -94,18 +100,18 @@ def format_number(value: Any, digits: int = 4) -> str:
 
 def format_ratio(value: Any) -> str:
     """A ratio as a percentage, or n/a."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+    if not _is_known(value):
         return UNKNOWN
     return f"{100 * value:.1f}%"
 
 
 def format_duration(seconds: Any) -> str:
     """Seconds as ``0.42s``, ``12s``, ``3:07`` or ``2:03:07``, or n/a."""
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds != seconds or seconds < 0:
+    if not _is_known(seconds) or seconds < 0:
         return UNKNOWN
     if seconds < 10:
         return f"{seconds:.2g}s"
-    if seconds < 60:
+    if seconds < 59.5:
         return f"{seconds:.0f}s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -114,7 +120,7 @@ def format_duration(seconds: Any) -> str:
 
 def format_bytes(size: Any) -> str:
     """Bytes in binary units, or n/a."""
-    if isinstance(size, bool) or not isinstance(size, int | float) or size != size:
+    if not _is_known(size):
         return UNKNOWN
     for unit in ("B", "KiB", "MiB"):
         if size < 1024:
@@ -125,6 +131,9 @@ def format_bytes(size: Any) -> str:
 
 def format_when(time_s: Any) -> str:
     """A Unix time as local date and time, or n/a."""
-    if isinstance(time_s, bool) or not isinstance(time_s, int | float) or time_s != time_s:
+    if not _is_known(time_s):
         return UNKNOWN
-    return datetime.fromtimestamp(time_s).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    try:
+        return datetime.fromtimestamp(time_s).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, ValueError, OSError):  # no date that the calendar has
+        return UNKNOWN

@@ -9,6 +9,7 @@ from engine.catalog import STRATEGY_TRAITS
 from engine.core.plan import ExperimentPlan, Plan
 from engine.core.spec import RunSpec
 from engine.core.topology import Topology, make_topology
+from engine.core.wording import count
 from engine.launchers.torchrun import printable_command
 from engine.store import ResultsPaths
 from tui.check import CheckResult, Estimate, estimate_run
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 HOW_ESTIMATED = (
-    "time: planned steps x one step measured alone by the check, without start-up and evaluation; "
+    "time: start-up as long as the check took, planned steps x one step measured alone, evaluation forward only; "
     "disk: event lines over that time and the weights"
 )
 
@@ -34,14 +35,15 @@ HOW_ESTIMATED = (
 def validate_file(file: str, sets: Sequence[str], *, as_json: bool) -> int:
     """Check the file and say how much it would run."""
     plan = read_plan(file, sets=sets)
-    counts = [
-        {"experiment": e.name, "points": len(e.points), "runs": len(e.runs), "notes": e.notes} for e in plan.experiments
-    ]
     if as_json:
-        print_json({"file": file, "is_valid": True, "experiments": counts})
+        experiments = [
+            {"experiment": e.name, "points": len(e.points), "runs": len(e.runs), "notes": e.notes}
+            for e in plan.experiments
+        ]
+        print_json({"file": file, "is_valid": True, "experiments": experiments})
         return 0
-    for count in counts:
-        write_line(f"{file}: {count['experiment']}: {count['points']} points, {count['runs']} runs")
+    for experiment in plan.experiments:
+        write_line(f"{file}: {experiment.name}: {_size(experiment)}")
     say_notes(plan.experiments)
     return 0
 
@@ -75,7 +77,7 @@ def show_plan(plan: Plan, check: CheckResult | None, results: ResultsPaths, *, a
         _print_experiment(experiment, results, estimates, num_gpus)
     say_notes(plan.experiments)
     write_line()
-    write_line(describe_estimate(plan, estimates))
+    write_line(describe_estimate(list(estimates.values())))
     say(f"({HOW_ESTIMATED})")
     return 0
 
@@ -91,22 +93,24 @@ def estimate_plan(plan: Plan, facts: Mapping[str, Mapping[str, Any]], num_gpus: 
     }
 
 
-def describe_estimate(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
-    """``12 runs, expected: 2:10 of training, 14.0 MiB``; n/a as soon as one run is unknown."""
-    num_runs = sum(len(experiment.runs) for experiment in plan.experiments)
-    times = [estimate.time_s for estimate in estimates.values()]
-    sizes = [estimate.disk_bytes for estimate in estimates.values()]
+def describe_estimate(estimates: Sequence[Estimate]) -> str:
+    """``12 runs, expected: about 2:10, 14.0 MiB on disk``; n/a as soon as one run is unknown."""
+    times = [estimate.time_s for estimate in estimates]
+    sizes = [estimate.disk_bytes for estimate in estimates]
     time_s = None if None in times else sum(t for t in times if t is not None)
     disk = None if None in sizes else sum(s for s in sizes if s is not None)
-    plural = "s" if num_runs != 1 else ""
-    return (
-        f"{num_runs} run{plural}, expected: {format_duration(time_s)} of training steps, {format_bytes(disk)} on disk"
-    )
+    cost = f"about {format_duration(time_s)}, {format_bytes(disk)} on disk"
+    return f"{count(len(estimates), 'run')}, expected: {cost}"
 
 
 def num_gpus_of(check: CheckResult | None) -> int:
     """The GPUs that the interpreters see; 0 where unknown."""
     return max((int(facts.get("num_gpus") or 0) for facts in (check.interpreters if check else {}).values()), default=0)
+
+
+def _size(experiment: ExperimentPlan) -> str:
+    num_points = len({spec.point for spec in experiment.runs})
+    return f"{count(num_points, 'point')}, {count(len(experiment.runs), 'run')}"
 
 
 def _topology(spec: RunSpec, num_gpus: int) -> Topology:
@@ -116,7 +120,7 @@ def _topology(spec: RunSpec, num_gpus: int) -> Topology:
 def _print_experiment(
     experiment: ExperimentPlan, results: ResultsPaths, estimates: Mapping[str, Estimate], num_gpus: int
 ) -> None:
-    write_line(f"{experiment.name}: {len(experiment.points)} points, {len(experiment.runs)} runs")
+    write_line(f"{experiment.name}: {_size(experiment)}")
     headers = ("run", "axes", "world_size", "devices", "global_batch", "local_batch", "lr", "steps", "time", "disk")
     rows = []
     for spec in experiment.runs:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TextIO
 
 from engine.core.errors import DdptuiError, InputError
-from engine.report import write_report
 from engine.report.collect import read_experiment
 from engine.report.tables import export_events, write_tables
+from engine.report.write import write_report
 from engine.store import ResultsPaths
 from tui.output import print_json, say, write_line
 from tui.run_names import find_experiments

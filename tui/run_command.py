@@ -9,6 +9,7 @@ from engine.core.errors import InputError
 from engine.core.lifecycle import Rerun
 from engine.core.plan import Plan
 from engine.core.state import RunState
+from engine.core.wording import count
 from engine.store import ResultsPaths
 from tui.check import check_runs
 from tui.follow_view import make_view
@@ -60,15 +61,15 @@ def run_file(options: RunOptions) -> int:
     say_notes(plan.experiments)
     say("checking that these runs can train here")
     check = check_runs(plan.runs)
-    estimates = estimate_plan(plan, check.points, num_gpus_of(check))
-    say(f"{describe_estimate(plan, estimates)} ({HOW_ESTIMATED})")
     supervisor = Supervisor(options.results)
     runs = _enqueue(plan, supervisor, options)
+    estimates = estimate_plan(plan, check.points, num_gpus_of(check))
+    if runs:
+        say(f"{describe_estimate([estimates[run.tag] for run in runs])} ({HOW_ESTIMATED})")
     if options.is_detached:
         where = "" if str(options.results.root) == "results" else f" --results {options.results.root}"
-        say(
-            f"{len(runs)} runs go on by themselves; follow them with `ddptui{where} attach`, end them with `stop --all`"
-        )
+        queued = f"{count(len(runs), 'run')} queued, which go on by themselves"
+        say(f"{queued}; follow them with `ddptui{where} attach`, end them with `ddptui{where} stop --all`")
         return 0
     followed = _follow(runs, supervisor)
     selected = [NamedRun(spec.experiment, options.results.run(spec.experiment, spec.id)) for spec in plan.runs]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from engine.core.fields import mapping, whole
 from engine.core.state import RunState, is_active, is_terminal
 from engine.store import read_json
 from tui.run_names import NamedRun
@@ -82,6 +83,7 @@ class RunReader:
     def __init__(self, run: NamedRun) -> None:
         self.run = run
         self._spec = read_json(run.paths.run) or {}
+        self._config = mapping(self._spec, "config")
         self._follower: RunFollower | None = None
         self._final: RunRow | None = None
 
@@ -104,7 +106,7 @@ class RunReader:
         if state == RunState.QUEUED:
             return {}
         summary = read_json(self.run.paths.summary) if is_terminal(RunState(state)) else None
-        return _figures_of_summary(summary) if summary is not None else self._figures_of_events()
+        return _figures_of_summary(summary, self._config) if summary is not None else self._figures_of_events()
 
     def _figures_of_events(self) -> dict[str, Any]:
         if self._follower is None:
@@ -114,8 +116,7 @@ class RunReader:
         return asdict(self._follower.read_all().progress())
 
     def _make_row(self, state: str, status: dict[str, Any], figures: dict[str, Any]) -> RunRow:
-        config = self._spec.get("config")
-        config = config if isinstance(config, dict) else {}
+        config = self._config
         return RunRow(
             experiment=self.run.experiment,
             id=self.run.paths.run_id,
@@ -136,7 +137,7 @@ class RunReader:
             samples_per_s=figures.get("samples_per_s"),
             test_accuracy=figures.get("test_accuracy"),
             elapsed_s=figures.get("elapsed_s"),
-            eta_s=figures.get("eta_s") if is_active(RunState(state)) else None,
+            eta_s=figures.get("eta_s") if state == RunState.RUNNING else None,
             queued_s=status.get("queued_s"),
             started_s=status.get("started_s"),
             ended_s=status.get("ended_s"),
@@ -158,24 +159,25 @@ def _effective_state(run: NamedRun) -> tuple[str, dict[str, Any]]:
     return found.state.value, {**status, **found.status, "reason": found.reason}
 
 
-def _figures_of_summary(summary: dict[str, Any]) -> dict[str, Any]:
-    def part(key: str) -> dict[str, Any]:
-        value = summary.get(key)
-        return value if isinstance(value, dict) else {}
-
-    epochs = summary.get("epochs_done")
-    steps = summary.get("num_steps")
+def _figures_of_summary(summary: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    num_epochs, num_done = whole(summary, "epochs_done"), whole(summary, "num_steps")
     return {
         "world_size": summary.get("world_size"),
         "num_devices": summary.get("num_devices"),
-        "epoch": epochs - 1 if isinstance(epochs, int) and epochs > 0 else None,
-        "step": steps - 1 if isinstance(steps, int) and steps > 0 else None,
-        "num_steps": steps,
-        "loss": part("final").get("train_loss"),
-        "samples_per_s": part("throughput").get("samples_per_s"),
-        "test_accuracy": part("final").get("test_accuracy"),
-        "elapsed_s": part("time").get("real_s"),
+        "epoch": num_epochs - 1 if num_epochs else None,
+        "step": num_done - 1 if num_done else None,
+        "num_steps": _planned_steps(summary, config),
+        "loss": mapping(summary, "final").get("train_loss"),
+        "samples_per_s": mapping(summary, "throughput").get("samples_per_s"),
+        "test_accuracy": mapping(summary, "final").get("test_accuracy"),
+        "elapsed_s": mapping(summary, "time").get("real_s"),
     }
+
+
+def _planned_steps(summary: dict[str, Any], config: dict[str, Any]) -> int | None:
+    epochs, per_epoch = whole(config, "epochs"), whole(summary, "steps_per_epoch")
+    limits = [whole(mapping(config, "stop"), "steps"), epochs * per_epoch if epochs and per_epoch else None]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _progress(state: str, figures: dict[str, Any]) -> float | None:

@@ -29,6 +29,10 @@ __all__ = [
 ]
 
 
+_MAX_HINTS = 200
+"""Looking for near misses is slow: a file of thousands of unknown keys gets hints for the first ones only."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PlanCatalog:
     """What can be named in the file: name -> one line about it.
@@ -85,11 +89,8 @@ def check_layer(layer: Layer, catalog: PlanCatalog, *, extra_keys: Iterable[str]
     mistakes, _ = find_mistakes(RunConfig, layer.values, extra_keys=extra_keys)
     wrong = {mistake.path for mistake in mistakes}
     mistakes += [mistake for mistake in _name_mistakes(layer.values, catalog) if mistake.path not in wrong]
-    values = layer.values
-    for mistake in mistakes:
-        values = _repair(values, mistake)
     return CheckedLayer(
-        layer=Layer(values=values, source=layer.source),
+        layer=Layer(values=_repair(layer.values, mistakes), source=layer.source),
         problems=[layer.source.problem(m.path, m.message, at_key=m.at_key) for m in mistakes],
         repaired=frozenset(mistake.path for mistake in mistakes if not mistake.at_key),
     )
@@ -118,18 +119,20 @@ def find_mistakes(
         elif detail["type"] == "value_error":
             together.append(Mistake(path=path, message=detail["msg"].removeprefix("Value error, ")))
         elif path not in single:
-            single[path] = _single_mistake(model, detail, path, values, extra_keys)
+            has_hint = len(single) < _MAX_HINTS
+            single[path] = _single_mistake(model, detail, path, values, extra_keys if has_hint else None)
     # Of the alternatives of a value, the one that went deepest is what was meant.
-    deepest = [
-        m for path, m in single.items() if not any(other != path and other[: len(path)] == path for other in single)
-    ]
+    tables = {path[:length] for path in single for length in range(len(path))}
+    deepest = [mistake for path, mistake in single.items() if path not in tables]
     return deepest, together
 
 
 def _single_mistake(
-    model: type[BaseModel], detail: ErrorDetails, path: Path, values: dict[str, Any], extra_keys: Iterable[str]
+    model: type[BaseModel], detail: ErrorDetails, path: Path, values: dict[str, Any], extra_keys: Iterable[str] | None
 ) -> Mistake:
     if detail["type"] == "extra_forbidden":
+        if extra_keys is None:
+            return Mistake(path=path, message="unknown key", at_key=True)
         near = closed_keys_at(model, path[:-1]) + (list(extra_keys) if len(path) == 1 else [])
         hint = did_you_mean(path[-1], near) or (f"; allowed: {list_names(near)}" if len(path) > 1 else "")
         return Mistake(path=path, message=f"unknown key{hint}", at_key=True)
@@ -173,23 +176,26 @@ def fill_missing(values: dict[str, Any], mistakes: Iterable[Mistake]) -> dict[st
     return values
 
 
-def _repair(values: Any, mistake: Mistake) -> Any:
-    """Replace the value at the mistake by an allowed one; an unknown key goes."""
+def _repair(values: dict[str, Any], mistakes: Iterable[Mistake]) -> dict[str, Any]:
+    """Replace every wrong value by an allowed one, a list with a wrong element as a whole; unknown keys go."""
+    removed, replaced = set[tuple[str, ...]](), set[tuple[str, ...]]()
+    for mistake in mistakes:
+        keys = tuple(part for part in mistake.path if isinstance(part, str))
+        (removed if mistake.at_key else replaced).add(keys)
 
-    def repair(table: Any, path: Path) -> Any:
-        key, rest = path[0], path[1:]
-        if isinstance(table, list):
-            return [repair(child, rest) if rest and index == key else child for index, child in enumerate(table)]
-        if not isinstance(table, dict) or key not in table:
-            return table
-        if not rest and mistake.at_key:
-            return {name: child for name, child in table.items() if name != key}
-        return {**table, key: repair(table[key], rest) if rest else sample_at(RunConfig, mistake.path)}
+    def repair(table: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+        repaired = {}
+        for key, child in table.items():
+            below = (*path, key)
+            if below in replaced:
+                child = sample_at(RunConfig, below)
+            elif isinstance(child, dict):
+                child = repair(child, below)
+            if below not in removed:
+                repaired[key] = child
+        return repaired
 
-    # A wrong element spoils its list: the list is replaced, elements of lists are not followed further.
-    keys = tuple(part for part in mistake.path if isinstance(part, str))
-    mistake = Mistake(path=keys, message="", at_key=mistake.at_key)
-    return repair(values, keys) if keys else values
+    return repair(values, ())
 
 
 def is_own_name(name: str) -> bool:

@@ -40,7 +40,7 @@ class Stop(_Frozen):
     """End runs: those that wait are taken out of the queue, those that are active get SIGTERM."""
 
     op: Literal["stop"]
-    runs: list[tuple[str, str]] | Literal["all"]
+    runs: list[tuple[FolderName, FolderName]] | Literal["all"]
     """Pairs of experiment and run id."""
     grace_s: Annotated[float, Field(ge=0, le=3600)] = 20.0
     """Seconds from SIGTERM to SIGKILL; 0 goes straight to SIGKILL."""

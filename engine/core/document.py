@@ -47,19 +47,21 @@ class Document:
         file: as the user named it.
         text: the source.
         data: the values.
-        key_places: of every key; a table's own key is the first that mentions it.
-        value_places: of every value written with ``=`` or in an array.
+        key_points: of every key, in bytes; a table's own key is the first that mentions it.
+        value_points: of every value written with ``=`` or in an array, in bytes.
+        lines: of the source, in bytes.
     """
 
     file: str
     text: str
     data: dict[str, Any]
-    key_places: dict[Path, Place]
-    value_places: dict[Path, Place]
+    key_points: dict[Path, tree_sitter.Point]
+    value_points: dict[Path, tree_sitter.Point]
+    lines: list[bytes]
 
     def knows(self, path: Path) -> bool:
         """Whether ``path`` is written in the file."""
-        return path in self.key_places or path in self.value_places
+        return path in self.key_points or path in self.value_points
 
     def position(self, path: Path) -> Place:
         """Line and column of the value at ``path``; of what is nearest around it where there is none.
@@ -68,14 +70,20 @@ class Document:
         """
         for length in range(len(path), 0, -1):
             part = path[:length]
-            place = self.value_places.get(part) or self.key_places.get(part)
-            if place is not None:
-                return place
+            point = self.value_points.get(part) or self.key_points.get(part)
+            if point is not None:
+                return self._place(point)
         return (1, 1)
 
     def key_position(self, path: Path) -> Place:
         """Line and column of the key at ``path`` (of an element for an index); else as ``position``."""
-        return self.key_places.get(path) or self.position(path)
+        point = self.key_points.get(path)
+        return self.position(path) if point is None else self._place(point)
+
+    def _place(self, point: tree_sitter.Point) -> Place:
+        """The tree counts from 0 and columns in bytes, people from 1 and in characters."""
+        row, column = point
+        return row + 1, len(self.lines[row][:column].decode(errors="replace")) + 1
 
     def problem(self, path: Path, message: str, *, key: str = "", at_key: bool = False) -> Problem:
         """Make the ``Problem`` that points at ``path``."""
@@ -107,8 +115,11 @@ def parse_document(text: str, file: str) -> Document:
             deeper than ``MAX_DEPTH``).
     """
     data = _load(text, file)
-    key_places, value_places = _find_places(text)
-    document = Document(file=file, text=text, data=data, key_places=key_places, value_places=value_places)
+    content = text.encode()
+    keys, values = _find_points(content)
+    document = Document(
+        file=file, text=text, data=data, key_points=keys, value_points=values, lines=content.split(b"\n")
+    )
     problems = [
         document.problem(path, message, key=".".join(str(part) for part in path[:8]))
         for path, value in nested_values(data)
@@ -177,20 +188,14 @@ def _place_of(text: str, index: int) -> Place:
     return text.count("\n", 0, start) + 1, index - start + 1
 
 
-class _Places:
-    """Collects the places while the tree is walked."""
+class _Points:
+    """Collects where keys and values begin while the tree is walked."""
 
     def __init__(self, content: bytes) -> None:
-        self.keys: dict[Path, Place] = {}
-        self.values: dict[Path, Place] = {}
+        self.keys: dict[Path, tree_sitter.Point] = {}
+        self.values: dict[Path, tree_sitter.Point] = {}
         self._content = content
-        self._lines = content.split(b"\n")
         self._num_elements: dict[Path, int] = {}
-
-    def place(self, node: tree_sitter.Node) -> Place:
-        """The tree counts columns in bytes, people in characters."""
-        row, column = node.start_point
-        return row + 1, len(self._lines[row][:column].decode(errors="replace")) + 1
 
     def header(self, node: tree_sitter.Node) -> Path:
         """Enter ``[a.b]`` or ``[[a.b]]``; returns the path of its table, with the index of array tables."""
@@ -199,12 +204,12 @@ class _Places:
         parts = self._key_parts(node.named_children[0]) if node.named_children else []
         for number, (name, part) in enumerate(parts):
             path = (*path, name)
-            self.keys.setdefault(path, self.place(part))
+            self.keys.setdefault(path, part.start_point)
             if is_array and number == len(parts) - 1:
                 self._num_elements[path] = self._num_elements.get(path, 0) + 1
             if path in self._num_elements:
                 path = (*path, self._num_elements[path] - 1)
-                self.keys.setdefault(path, self.place(part))
+                self.keys.setdefault(path, part.start_point)
         return path
 
     def pair(self, path: Path, node: tree_sitter.Node) -> None:
@@ -213,7 +218,7 @@ class _Places:
         while waiting:
             path, node = waiting.pop()
             if node.type != "pair":
-                self.values.setdefault(path, self.place(node))
+                self.values.setdefault(path, node.start_point)
                 waiting.extend(self._inside(path, node))
                 continue
             children = [child for child in node.named_children if child.type not in ("comment", "ERROR")]
@@ -221,7 +226,7 @@ class _Places:
                 continue
             for name, part in self._key_parts(children[0]):
                 path = (*path, name)
-                self.keys.setdefault(path, self.place(part))
+                self.keys.setdefault(path, part.start_point)
             waiting.append((path, children[-1]))
 
     def _inside(self, path: Path, node: tree_sitter.Node) -> Iterator[tuple[Path, tree_sitter.Node]]:
@@ -260,21 +265,20 @@ def _flatten_errors(node: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
             yield child
 
 
-def _find_places(text: str) -> tuple[dict[Path, Place], dict[Path, Place]]:
-    content = text.encode()
+def _find_points(content: bytes) -> tuple[dict[Path, tree_sitter.Point], dict[Path, tree_sitter.Point]]:
     parser = tree_sitter.Parser(_LANGUAGE)
     root = parser.parse(content).root_node
     if root.has_error:
         # The escapes \e and \x of TOML 1.1 are unknown to the grammar: same length, known to it.
         tamed = _ESCAPE.sub(lambda match: rb"\n" if match[1] in b"ex" else match[0], content)
         root = parser.parse(tamed).root_node
-    places = _Places(content)
+    points = _Points(content)
     for node in _flatten_errors(root):
         if node.type == "pair":
-            places.pair((), node)
+            points.pair((), node)
         elif node.type in ("table", "table_array_element"):
-            path = places.header(node)
+            path = points.header(node)
             for child in _flatten_errors(node):
                 if child.type == "pair":
-                    places.pair(path, child)
-    return places.keys, places.values
+                    points.pair(path, child)
+    return points.keys, points.values

@@ -61,7 +61,7 @@ class Draft:
         if problems or self.axis_problems or self.experiment.repaired:
             return problems
         if not self.points:
-            why = "; ".join(self.notes) or "all are excluded"
+            why = "; ".join(self.notes[:5]) or "all are excluded"
             return [self.experiment.source.problem((), f"no point of experiment {self.experiment.name} is left: {why}")]
         self.baseline = baseline if baseline is not None else default_baseline(self.points)
         if not any(self.baseline.fits(point.config, point.axes) for point in self.points):

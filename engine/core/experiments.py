@@ -17,6 +17,7 @@ from engine.core.wording import did_you_mean, list_names, show
 __all__ = ["Experiment", "Setting", "read_experiments"]
 
 _SETTINGS = tuple(ExperimentSettings.model_fields)
+_MAX_EXTENDS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +201,8 @@ def _chain(part: _Part, parts: Sequence[_Part]) -> tuple[list[_Part], list[Probl
             names = " -> ".join(_name_of(link) for link in (*reversed(chain), chain[0]) if link) or wanted
             message = f"{show(wanted)} extends this one in turn ({names})"
             return chain, [source.problem(("extends",), message)]
+        if len(chain) == _MAX_EXTENDS:
+            return chain, [source.problem(("extends",), f"more than {_MAX_EXTENDS} experiments extend one another")]
         chain.insert(0, parent)
     return chain, []
 

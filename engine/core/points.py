@@ -115,8 +115,12 @@ class PointMaker:
         own = Layer(values={}, source=self.experiment.source)
         return [own, *self.experiment.layers, *(value.layer for value in combination), *self.experiment.sets]
 
-    def _report(self, path: Path, message: str, combination: Sequence[AxisValue]) -> Problem:
-        source = source_of(self._layers(combination), path) if path else self.experiment.source
+    def _report(
+        self, path: Path, message: str, combination: Sequence[AxisValue], *, is_missing: bool = False
+    ) -> Problem:
+        # What is missing is missing in its table: a layer below may give it to a table that was replaced.
+        at = path[:-1] if is_missing else path
+        source = source_of(self._layers(combination), at) if at else self.experiment.source
         return source.problem(path, message)
 
     def _validate(self, values: dict[str, Any], combination: Sequence[AxisValue]) -> RunConfig | None:
@@ -131,7 +135,8 @@ class PointMaker:
             if spoiled:
                 continue
             path = mistake.path or mentioned_path(mistake.message, among=leaf_paths(values))
-            self.problems[self._report(path, mistake.message, combination)] = None
+            is_missing = value_at(values, path) is None
+            self.problems[self._report(path, mistake.message, combination, is_missing=is_missing)] = None
         return None
 
     def _repaired(self) -> frozenset[Path]:

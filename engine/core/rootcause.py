@@ -25,9 +25,9 @@ _SPEAKING_FOR_ITSELF = ("DdptuiError", "InputError", "OutOfMemoryError")
 """Errors whose message needs no type in front."""
 
 _ERROR_LINE = re.compile(r"^\s*(?P<type>[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit))(?::\s*(?P<message>.*))?$")
-_NOISE = re.compile(
-    r"^\s*$|^[=\-*]{5,}|^[IWEF]\d{4} |^\s*(Failures|Root Cause|time|host|rank|exitcode|error_file|traceback) ?"
-)
+_COMPLAINT = re.compile(r"error|cannot|denied|not found|no such", re.IGNORECASE)
+"""What a line of a shell or of the loader says when nothing better is there."""
+
 _NO_DDPTUI = re.compile(r"^(?P<python>.*): Error while finding module specification for 'ddptui\.start'")
 _TORCHRUN_ONLY = ("ChildFailedError", "SignalException")
 
@@ -107,7 +107,11 @@ def describe_log(log: Sequence[str]) -> str:
         match = _ERROR_LINE.match(line)
         if match and not match["type"].endswith(_TORCHRUN_ONLY):
             return _one_line(f"{match['type'].rpartition('.')[2]}: {match['message'] or ''}".rstrip(": "))
-    return next((_one_line(line) for line in reversed(log) if not _NOISE.match(line) and "Error" in line), "")
+    return next((_one_line(line) for line in reversed(log) if _is_complaint(line)), "")
+
+
+def _is_complaint(line: str) -> bool:
+    return _COMPLAINT.search(line) is not None and not any(name in line for name in _TORCHRUN_ONLY)
 
 
 def _earliest_error(errors: Mapping[int, Mapping[str, Any]], *, is_peer_error: bool) -> int | None:

@@ -204,17 +204,15 @@ class RunConfig(Strict):
     """Shell lines run before the ranks start (``module load ...``)."""
 
     @model_validator(mode="after")
-    def _one_batch_size(self) -> Self:
+    def _keys_agree(self) -> Self:
+        """All rules over several keys in one validator: pydantic stops at the first that raises."""
+        broken = []
         if (self.global_batch_size is None) == (self.local_batch_size is None):
-            raise ValueError(
-                "give exactly one of global_batch_size (strong scaling) and local_batch_size (weak scaling)"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _ends(self) -> Self:
+            broken.append("give exactly one of global_batch_size (strong scaling) and local_batch_size (weak scaling)")
         if self.epochs is None and self.stop.steps is None and self.stop.minutes is None:
-            raise ValueError("nothing is sure to end the run: give epochs, stop.steps or stop.minutes")
+            broken.append("nothing is sure to end the run: give epochs, stop.steps or stop.minutes")
+        if broken:
+            raise ValueError("; ".join(broken))
         return self
 
 

@@ -195,11 +195,14 @@ _SCRIPT_HEAD = """\
 # Not pinned to cores: ddptui chooses free ones when it starts a run.
 run=$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)"""
 
+_RUN = "RUN_FOLDER"
+
 _SCRIPT_FOLDERS = """\
 unset DDPTUI_RANK_FILES DDPTUI_CORES DDPTUI_AGENT_PID DDPTUI_BEATS
 export DDPTUI_RUN_DIR="$run" DDPTUI_ATTEMPT_DIR="$run/attempts/manual"
 rm -rf "$DDPTUI_ATTEMPT_DIR" && mkdir -p "$DDPTUI_ATTEMPT_DIR" || exit 1
 torchrun() {{ exec {python} -m torch.distributed.run "$@"; }}
+rdzv=${{run//%/%25}} rdzv=${{rdzv//,/%2C}}  # torchrun splits its configuration at commas
 pids=()
 trap 'kill "${{pids[@]}}" 2>/dev/null' INT TERM HUP"""
 
@@ -214,9 +217,16 @@ exit "$status"
 
 
 def _script_line(spec: RunSpec, world_size: int, node_rank: int) -> str:
-    run, attempt = "@run@", "@run@/attempts/manual"
-    arguments = _manual_arguments(spec, world_size, node_rank, run, attempt)
-    return "torchrun " + " ".join(shlex.quote(part).replace("'", "").replace("@run@", "$run") for part in arguments)
+    """One torchrun line whose paths are the shell's variables: the folder may have moved since."""
+    arguments = _manual_arguments(spec, world_size, node_rank, _RUN, f"{_RUN}/attempts/manual")
+    return " ".join(["torchrun", *(_shell_word(part) for part in arguments)])
+
+
+def _shell_word(part: str) -> str:
+    if _RUN not in part:
+        return shlex.quote(part)
+    variable = "$rdzv" if part.startswith("--rdzv-conf") else "$run"
+    return f'"{part.replace(_RUN, variable)}"'
 
 
 def _manual_arguments(spec: RunSpec, world_size: int, node_rank: int, run_dir: str, attempt_dir: str) -> list[str]:

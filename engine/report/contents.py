@@ -22,7 +22,7 @@ def make_sections(data: ExperimentData, figures: Sequence[Drawn]) -> list[Sectio
     sections = [
         Section(title="Results", blocks=_results(data)),
         Section(title="Figures", blocks=_figures(figures)),
-        Section(title="Runs that did not succeed", blocks=_failures(data)),
+        Section(title="Runs that did not succeed, or not yet", blocks=_failures(data)),
         Section(title="How it was measured", blocks=_method(data)),
         Section(title="What may have spoiled the times", blocks=_confounds(data)),
         Section(title="Published figures", blocks=_reference(data)),
@@ -58,15 +58,39 @@ def _speedup(point: PointRow) -> float:
 def _results(data: ExperimentData) -> list[Block]:
     if not data.points:
         return [Paragraph(text="There are no runs yet.")]
-    header = [
-        "point", "n", "devices", "samples/s", "throughput speedup", "throughput efficiency", "epoch",
-        "without evaluation", "total time", "time speedup", "time efficiency", "time saved", "test accuracy, final",
-        "best", "test loss, final",
-    ]  # fmt: skip
-    rows = [_result_row(point) for point in data.points]
     strong = frozenset(index for index, point in enumerate(data.points) if point.is_baseline)
     blocks: list[Block] = [
-        Table(header=header, rows=rows, numeric=frozenset(range(1, len(header))), strong_rows=strong),
+        Table(
+            header=[
+                "point",
+                "n",
+                "devices",
+                "samples/s",
+                "throughput speedup",
+                "throughput efficiency",
+                "step, median",
+            ],
+            rows=[_throughput_row(point) for point in data.points],
+            numeric=frozenset(range(1, 7)),
+            strong_rows=strong,
+        ),
+        Table(
+            header=[
+                "point",
+                "epoch",
+                "without evaluation",
+                "total time",
+                "time speedup",
+                "time efficiency",
+                "time saved",
+                "test accuracy, final",
+                "best",
+                "test loss, final",
+            ],
+            rows=[_time_row(point) for point in data.points],
+            numeric=frozenset(range(1, 10)),
+            strong_rows=strong,
+        ),
         Paragraph(
             text="Medians over the n succeeded repeats, their 95 % interval in brackets from three repeats on. "
             "The baseline is set in bold. Efficiency is the speedup over the number of devices (as a multiple of the "
@@ -78,23 +102,27 @@ def _results(data: ExperimentData) -> list[Block]:
     return [*blocks, Bullets(lines=notes)] if notes else blocks
 
 
-def _result_row(point: PointRow) -> list[str]:
-    def percent(estimate: Estimate | None) -> str:
-        return show_estimate(estimate, percent=True)
-
+def _throughput_row(point: PointRow) -> list[str]:
     return [
         point.label,
         str(point.n) if point.n == point.num_runs else f"{point.n} of {point.num_runs}",
         str(point.num_devices) if point.num_devices is not None else NOT_AVAILABLE,
         show_estimate(point.samples_per_s),
         show_estimate(point.throughput_speedup),
-        percent(point.throughput_efficiency),
+        show_estimate(point.throughput_efficiency, percent=True),
+        show_estimate(point.step_s.scaled(1000) if point.step_s is not None else None, suffix=" ms"),
+    ]
+
+
+def _time_row(point: PointRow) -> list[str]:
+    return [
+        point.label,
         show_estimate(point.epoch_s, suffix=" s"),
         show_estimate(point.epoch_train_s, suffix=" s"),
         show_estimate(point.total_s, suffix=" s"),
         show_estimate(point.time_speedup),
-        percent(point.time_efficiency),
-        percent(point.time_saved_ratio),
+        show_estimate(point.time_efficiency, percent=True),
+        show_estimate(point.time_saved_ratio, percent=True),
         show_percent(_value(point.final.get("test_accuracy"))),
         show_percent(_value(point.best.get("test_accuracy"))),
         show_number(_value(point.final.get("test_loss"))),
@@ -113,15 +141,17 @@ def _figures(figures: Sequence[Drawn]) -> list[Block]:
 
 
 def _failures(data: ExperimentData) -> list[Block]:
-    rows = [
-        [run.run_id, run.state, run.reason or "no reason was given"] for run in data.runs if run.state != "succeeded"
-    ]
+    rows = [[run.run_id, run.state, run.reason or "-"] for run in data.runs if run.state != "succeeded"]
     return [Table(header=["run", "state", "reason"], rows=rows)] if rows else []
 
 
 def _method(data: ExperimentData) -> list[Block]:
-    rules = Counter(rule for run in data.runs if (rule := text(mapping(run.summary, "throughput"), "rule")))
-    lines = [f"Throughput and phases count {rule} ({count} runs)." for rule, count in rules.most_common(5)]
+    rules = Counter(
+        text(mapping(run.summary, "throughput"), "rule")
+        for run in data.runs
+        if number(mapping(run.summary, "throughput"), "samples_per_s") is not None
+    )
+    lines = [f"Throughput and phases count the {rule} ({count} runs)." for rule, count in rules.most_common(5)]
     lines.append("Samples of all ranks over the mean of the ranks' wall time; evaluation and snapshots are outside.")
     repeats = sorted({point.n for point in data.points})
     lines.append(f"Repeats that count per point: {', '.join(map(str, repeats)) or 'none'}.")
@@ -131,11 +161,13 @@ def _method(data: ExperimentData) -> list[Block]:
         f"Intervals: Student's t on the logarithms for {MIN_REPEATS} to {MIN_BOOTSTRAP - 1} repeats, bootstrap of the "
         "median from six; ratios carry the spread of both sides."
     )
-    lines += [
-        f"Baseline of {point.label}: {point.baseline_label or 'none'} ({point.baseline_reason or 'as planned'})."
-        for point in data.points
-        if not point.is_baseline
-    ]
+    compared: dict[tuple[str, str], list[str]] = {}
+    for point in data.points:
+        if not point.is_baseline:
+            compared.setdefault((point.baseline_label, point.baseline_reason), []).append(point.label)
+    for (baseline, reason), points in compared.items():
+        why = f" ({reason})" if reason else ""
+        lines.append(f"Baseline: {baseline or 'none'}{why}, of {'; '.join(points)}.")
     lines += [f"Plan: {note}" for note in sequence(data.plan, "notes") if isinstance(note, str)]
     return [Bullets(lines=lines)]
 

@@ -25,6 +25,7 @@ h2 { font-size: 1.2rem; margin: 2.4rem 0 .8rem; padding-bottom: .25rem; border-b
 p, ul { max-width: 78ch; }
 .note, ul { color: var(--soft); font-size: .92rem; }
 .wide { overflow-x: auto; }
+.wide + .wide { margin-top: 1.4rem; }
 table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; }
 th { text-align: left; vertical-align: bottom; color: var(--soft); font-weight: 600;
   border-bottom: 2px solid var(--line); }
@@ -33,6 +34,7 @@ td { border-bottom: 1px solid var(--line); vertical-align: top; }
 tbody tr:nth-child(even) { background: var(--tint); }
 tr.strong td { font-weight: 650; }
 th.number, td.number { text-align: right; }
+td.number { white-space: nowrap; }
 td .interval { display: block; color: var(--soft); font-size: .8rem; font-weight: 400; white-space: nowrap; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 520px), 1fr)); gap: 1.2rem; }
 figure { margin: 0; border: 1px solid var(--line); border-radius: 6px; padding: .7rem; break-inside: avoid; }

@@ -12,7 +12,9 @@ from engine.report.wording import plain_text
 
 __all__ = ["render_markdown"]
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+|~!&$-])")
+_SPECIAL = re.compile(r"([\\`*{}\[\]<>|~&$#]|(?<!\w)_|_(?!\w))")
+_LINE_START = re.compile(r"^(\d*)([-+.)])(?=\s|$)")
+"""A list begins so."""
 
 
 def render_markdown(title: str, lead: Sequence[str], sections: Sequence[Section], *, folder: Path) -> str:
@@ -61,9 +63,4 @@ def _code(code: Code) -> str:
 def _escape(value: str) -> str:
     """Every character that Markdown or HTML gives a meaning, taken literally; one line."""
     flat = " ".join(plain_text(value).split())
-    escaped = _SPECIAL.sub(r"\\\1", flat)
-    for harmless in "()-_+!":  # inside words and numbers they mean nothing: the source stays readable
-        escaped = re.sub(
-            rf"(?<=[\w .%,:]) ?\\{re.escape(harmless)}(?=[\w .%,:]|$)", lambda m: m[0].replace("\\", ""), escaped
-        )
-    return escaped
+    return _LINE_START.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", flat))

@@ -106,6 +106,7 @@ def _ideal_speedup(axes: Axes, points: Sequence[PointRow], counts: Sequence[int]
 def _ideal_efficiency(axes: Axes, _points: Sequence[PointRow], counts: Sequence[int]) -> None:
     x = _span(counts)
     axes.plot(x, [100.0] * len(x), label="ideal (100 %)", **_IDEAL)
+    axes.set_ylim(top=max(axes.get_ylim()[1], 110.0))
 
 
 def _ideal_throughput(axes: Axes, points: Sequence[PointRow], counts: Sequence[int]) -> None:
@@ -114,9 +115,7 @@ def _ideal_throughput(axes: Axes, points: Sequence[PointRow], counts: Sequence[i
         rate = base.samples_per_s.value if base.samples_per_s is not None else 0.0
         x = _span(counts)
         label = "ideal" if len(bases) == 1 else f"ideal of {short_text(base.label)}"
-        axes.plot(
-            x, [rate * value / (base.num_devices or 1) for value in x], label=f"{label} (baseline x devices)", **_IDEAL
-        )
+        axes.plot(x, [rate * value / (base.num_devices or 1) for value in x], label=label, **_IDEAL)
 
 
 def draw_axis_bars(data: ExperimentData, folder: Path) -> list[Drawn]:
@@ -137,7 +136,8 @@ def _draw_bars(data: ExperimentData, folder: Path, axis: str) -> Drawn:
     if not panels:
         return Drawn(name=name, caption=caption, path=None, reason="no run with a known value succeeded")
     values = list(dict.fromkeys(str(point.axes.get(axis)) for point in data.points))
-    groups = list(dict.fromkeys(_others(point, axis) for point in data.points))
+    by_size = sorted(data.points, key=lambda point: point.num_devices or 0)
+    groups = list(dict.fromkeys(_others(point, axis) for point in by_size))
     figure, axes = new_figure(len(panels), width=max(8.0, min(4.5 * len(panels) + 0.6 * len(values), 13.0)), height=5.2)
     for panel, (y_label, choose) in zip(axes, panels, strict=True):
         _draw_groups(panel, data.points, axis, values, groups[:MAX_BAR_GROUPS], choose)
@@ -153,31 +153,34 @@ def _draw_bars(data: ExperimentData, folder: Path, axis: str) -> Drawn:
 def _draw_groups(
     panel: Axes, points: Sequence[PointRow], axis: str, values: Sequence[str], groups: Sequence[str], choose: Choice
 ) -> None:
+    looks = looks_of(groups)
     width = 0.8 / len(groups)
-    for index, (group, look) in enumerate(looks_of(groups).items()):
-        for place, value in enumerate(values):
-            own = [p for p in points if str(p.axes.get(axis)) == value and _others(p, axis) == group]
-            estimates = [estimate for p in own if (estimate := choose(p)) is not None]
-            if not estimates:
-                continue
-            best = estimates[0]
-            x = place + (index - (len(groups) - 1) / 2) * width
-            error = (
-                [[best.value - best.low], [best.high - best.value]]
-                if best.low is not None and best.high is not None
-                else None
-            )
+    for place, value in enumerate(values):
+        here = [
+            p for p in points if str(p.axes.get(axis)) == value and choose(p) is not None and _others(p, axis) in looks
+        ]
+        here.sort(key=lambda p: list(looks).index(_others(p, axis)))
+        for index, point in enumerate(here):
+            best = choose(point)
+            assert best is not None
+            has_interval = best.low is not None and best.high is not None
+            error = [[best.value - (best.low or 0.0)], [(best.high or 0.0) - best.value]] if has_interval else None
+            group = _others(point, axis)
             panel.bar(
-                x, best.value, width * 0.92, color=look.color, hatch=look.hatch, edgecolor="white", linewidth=0.5,
-                yerr=error, capsize=3, error_kw={"elinewidth": 1.2}, label=group or "all",
+                place + (index - (len(here) - 1) / 2) * width, best.value, width * 0.92, color=looks[group].color,
+                hatch=looks[group].hatch, edgecolor="white", linewidth=0.5, yerr=error, capsize=3,
+                error_kw={"elinewidth": 1.2}, label=group or "all",
             )  # fmt: skip
     panel.set_xticks(range(len(values)), [short_text(value) for value in values])
     panel.grid(visible=False, axis="x")
 
 
 def _others(point: PointRow, axis: str) -> str:
-    """The point's place on all other axes, in words."""
-    return ", ".join(short_text(f"{name} {value}") for name, value in point.axes.items() if name != axis)
+    """The point's place on all other axes, in words; those of scale together as the number of devices."""
+    parts = [f"{name} {value}" for name, value in point.axes.items() if name != axis and name not in SCALE_AXES]
+    if point.num_devices is not None:
+        parts.insert(0, f"{point.num_devices} device{'s' if point.num_devices > 1 else ''}")
+    return ", ".join(short_text(part) for part in parts)
 
 
 def _percent(estimate: Estimate | None) -> Estimate | None:

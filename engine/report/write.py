@@ -48,4 +48,4 @@ def _about(data: ExperimentData) -> str:
     """When, on what, with which data."""
     cpus = list(dict.fromkeys(cpu for env in environments(data.runs) if (cpu := text(env, "cpu_model")) is not None))
     parts = [f"Made by ddptui on {time.strftime('%Y-%m-%d %H:%M')}", *cpus[:2], *data.data_notes]
-    return " | ".join(parts) + "."
+    return "; ".join(parts) + "."

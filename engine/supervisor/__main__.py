@@ -1,7 +1,7 @@
 """``python -m engine.supervisor --results DIR``: run what the queue of the folder holds, then leave.
 
 Signals: SIGTERM and SIGINT = leave; the runs go on, and the next supervisor takes them over. SIGHUP is ignored: a
-closed terminal is no reason to end. Exit codes: 0 the queue is empty, or another supervisor owns the folder, or a signal
+closed terminal is no reason to end. Exit codes: 0 the queue is empty, another supervisor owns the folder, or a signal
 came; 1 the folder cannot be used (any more).
 """
 
@@ -134,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.write(str(error))
         return error.exit_code
     except OSError as error:
-        log.write(f"cannot use {root}: {describe_os_error(error)}")
+        log.write(f"cannot use {describe_os_error(error, root)}")
         return 1
     finally:
         lock.release()

@@ -7,9 +7,11 @@ import os
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 from engine.core.lifecycle import STOPPED_BY_USER, NodeExit, Outcome, decide_final
+from engine.core.rootcause import describe_log
 from engine.core.run_queue import QueueEntry
 from engine.core.state import RunState
 from engine.overview import read_exits
@@ -22,10 +24,13 @@ LEFTOVER_S = 3.0
 """Ranks die with their agent and the agent with its node runner; what is left after this is ended."""
 PEER_GRACE_S = 10.0
 """When one node has ended badly, the others get this to notice it themselves, and as long again after SIGTERM."""
-RUNNER_GRACE_S = 5.0
+RUNNER_GRACE_S = 8.0
 """After SIGKILL of its ranks, a node runner gets this to write down how they ended."""
 LOOK_S = 1.0
 """A search by tag reads the environment of every process of the machine: not more often than this."""
+
+
+_LOG_TAIL_BYTES = 16384
 
 
 class RunProcesses(Protocol):
@@ -123,6 +128,7 @@ class ActiveRun:
         self._deadlines = _Deadlines()
         self._looked_s = 0.0
         self._found = True
+        self._is_described = False
 
     def learn_handles(self) -> None:
         """Read who the node runners are, where that is not known yet."""
@@ -130,6 +136,13 @@ class ActiveRun:
             handle = Handle.from_json(read_json(self.attempt.handle(node_rank)))
             if handle is not None:
                 self.handles[node_rank] = handle
+
+    def has_new_description(self) -> bool:
+        """Whether every node runner has described its machine now; True once."""
+        if self._is_described:
+            return False
+        self._is_described = all(self.attempt.env(node_rank).exists() for node_rank in range(self.nodes))
+        return self._is_described
 
     def has_begun(self) -> bool:
         """Whether any node runner was started: false after a supervisor that died just before."""
@@ -203,8 +216,10 @@ class ActiveRun:
             since_s = now_s
             self._deadlines = replace(self._deadlines, silent_since_s=now_s)
         if not self._processes.is_anything_left(self.paths, self.entry.experiment):
-            return self._decide(exits, is_anything_left=False)
-        return self._finish_by_force() if now_s >= since_s + LEFTOVER_S else None
+            outcome = self._decide(exits, is_anything_left=False)
+        else:
+            outcome = self._finish_by_force() if now_s >= since_s + LEFTOVER_S else None
+        return self._explain_silence(exits, outcome)
 
     def _after_loss_of_a_peer(
         self, exits: Mapping[int, NodeExit | None], living: set[int], now_s: float
@@ -223,6 +238,16 @@ class ActiveRun:
             return None
         return self._finish_by_force()
 
+    def _explain_silence(self, exits: Mapping[int, NodeExit | None], outcome: Outcome | None) -> Outcome | None:
+        """A node runner that fell before it started torchrun has failed, and its log says why: a full disk, mostly."""
+        if outcome is None or outcome.state is not RunState.LOST:
+            return outcome
+        silent = [node_rank for node_rank, node_exit in exits.items() if node_exit is None]
+        said = next((line for rank in silent if (line := describe_log(_last_lines(self.attempt.node_log(rank))))), "")
+        if said and not any(self.attempt.env(node_rank).exists() for node_rank in silent):
+            return replace(outcome, state=RunState.FAILED, reason=f"the node runner could not start the run: {said}")
+        return replace(outcome, reason=f"{outcome.reason}; its log says: {said}") if said else outcome
+
     def _finish_by_force(self) -> Outcome | None:
         left = self.end_all()
         outcome = self._decide(read_exits(self.attempt, self.nodes), is_anything_left=False)
@@ -240,6 +265,15 @@ class ActiveRun:
     def _note_beginning(self) -> None:
         if self.state is RunState.STARTING and _has_rank_lines(self.attempt):
             self.state = RunState.RUNNING
+
+
+def _last_lines(path: Path) -> list[str]:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(path.stat().st_size - _LOG_TAIL_BYTES, 0))
+            return file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
 
 
 def _has_rank_lines(attempt: AttemptPaths) -> bool:

@@ -102,7 +102,7 @@ def describe_nodes(attempt: AttemptPaths, nodes: int) -> dict[str, Any]:
 def _description(spec: RunSpec, attempt: AttemptPaths, now_s: float) -> dict[str, Any]:
     return {
         "attempt": attempt.number,
-        "world_size": spec.config.world_size if isinstance(spec.config.world_size, int) else None,
+        "world_size": _world_size(spec),
         "nodes": spec.config.nodes,
         "hosts": [],
         "cores": {},

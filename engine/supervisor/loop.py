@@ -141,7 +141,9 @@ class Supervisor:
         except InputError as error:
             return Reply(ok=False, message=str(error))
         except OSError as error:
-            return Reply(ok=False, message=f"nothing was queued: cannot write {describe_os_error(error)}")
+            return Reply(
+                ok=False, message=f"nothing was queued: cannot write {describe_os_error(error, self._results.root)}"
+            )
 
     def _enqueue(self, command: Enqueue) -> Reply:
         now_s = self._clock()

@@ -119,7 +119,7 @@ class Runs:
         except DdptuiError as error:
             return self._conclude(entry, None, Outcome(state=RunState.FAILED, reason=str(error)))
         except OSError as error:
-            reason = f"cannot write {describe_os_error(error)}"
+            reason = f"cannot write {describe_os_error(error, paths.root)}"
             return self._conclude(entry, None, Outcome(state=RunState.FAILED, reason=reason))
         self._statuses.starting(paths, queued_s=entry.queued_s, attempt=attempt.number)
         self._log.write(f"{entry.tag}: starting, attempt {attempt.number}")
@@ -160,6 +160,7 @@ class Runs:
             return self._conclude(run.entry, run.attempt, outcome)
         if run.state is not before:
             self._statuses.active(run.paths, run.state)
+        if run.has_new_description():
             attempt = read_json(run.attempt.attempt) or {"attempt": run.attempt.number}
             self._writer.put(run.attempt.attempt, {**attempt, **describe_nodes(run.attempt, run.nodes)})
         return run.state

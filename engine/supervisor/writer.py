@@ -13,10 +13,9 @@ from engine.store import write_json
 __all__ = ["Log", "PatientWriter", "describe_os_error"]
 
 
-def describe_os_error(error: OSError) -> str:
-    """Return one line without Python's decoration: which file, and why not."""
-    where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}"
+def describe_os_error(error: OSError, folder: Path) -> str:
+    """Return one line without Python's decoration: which file (or in which folder, where it is not told), and why not."""
+    return f"{error.filename or folder}: {error.strerror or error}"
 
 
 class Log:

@@ -12,7 +12,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -39,7 +38,6 @@ from engine.worker.usage import measure_usage, process_age_s
 __all__ = ["main"]
 
 EXIT_FAILED, EXIT_WRONG_CALL, EXIT_STOPPED = 1, 2, 75
-_CLOSE_TIMEOUT_S = 5.0
 
 
 def main(arguments: list[str]) -> int:
@@ -62,8 +60,8 @@ def main(arguments: list[str]) -> int:
         reason = worker.run()
     except BaseException as error:  # noqa: BLE001 (whatever it was: it is told, and ends this process)
         _tell(error, attempt, rank, writer)
-        worker.abandon()
-        return EXIT_FAILED
+        # Closing groups and the interpreter would wait for peers and for threads of gloo, nccl or RPC, maybe for ever.
+        os._exit(EXIT_FAILED)
     worker.close()
     return EXIT_STOPPED if reason == "stopped" else 0
 
@@ -129,16 +127,6 @@ class _Worker:
         if self._strategy is not None:
             self._strategy.close()
         self._writer.close()
-
-    def abandon(self) -> None:
-        """End this process after an error, whatever threads and peers still wait for."""
-        closing = threading.Thread(target=self.close, daemon=True)
-        closing.start()
-        closing.join(_CLOSE_TIMEOUT_S)
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(EXIT_FAILED)  # interpreter shutdown would wait for RPC and nccl threads that nobody answers
 
     def _save(self, strategy: Strategy, beat: Beat) -> float:
         """Save the final model; return the seconds it took."""
@@ -242,6 +230,7 @@ def _tell(error: BaseException, attempt: AttemptPaths, rank: int, writer: LineWr
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.write(failure["traceback"])
         sys.stderr.flush()
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

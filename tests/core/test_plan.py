@@ -321,7 +321,7 @@ class TestPipelineRanks:
         body = '[experiment.matrix]\nstrategy = ["ddp", "rpc_pipeline"]\nworld_size = [1, 2, 4]\n'
         experiment = only_experiment(X + body)
         assert [run.id.split("-r0")[0] for run in experiment.runs] == ["ddp-w1", "ddp-w2", "ddp-w4", "rpc_pipeline-w4"]
-        assert all("needs world_size 3 or more" in note for note in experiment.notes)
+        assert all("needs 2 stages and 1 driver" in note for note in experiment.notes)
         fixed = only_experiment(X + "rpc_pipeline.num_stages = 2\n" + body.replace("4]", "3]").replace('"ddp", ', ""))
         assert [run.config.world_size for run in fixed.runs] == [3]
 

@@ -45,6 +45,13 @@ def test_the_keys_of_ls_json_are_stable(ddptui: Cli, make_run: MakeRun, capsys: 
     assert (row["state"], row["step"], row["test_accuracy"], row["eta_s"]) == ("succeeded", 45, 0.91, None)
 
 
+def test_a_stopped_run_shows_how_far_it_came(ddptui: Cli, make_run: MakeRun, capsys: Capture) -> None:
+    make_run("ddp-w2-r0-3fa9c1", state="stopped", reason="stopped by the user")
+    assert ddptui("ls", "--json") == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["step"], row["num_steps"], row["progress"]) == (22, 46, 0.5)
+
+
 @pytest.mark.parametrize("line", [("--results", "elsewhere", "ls"), ("ls", "--results", "elsewhere")])
 def test_the_results_folder_may_stand_before_or_after_the_command(
     line: tuple[str, ...], ddptui: Cli, make_run: MakeRun, capsys: Capture

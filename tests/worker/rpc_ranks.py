@@ -20,7 +20,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.distributed import TCPStore
-from torch.nn import functional as F
 
 from engine.catalog import STRATEGY_TRAITS
 from engine.core.spec import RunConfig
@@ -127,7 +126,7 @@ NETS: dict[str, tuple[Any, tuple[int, ...]]] = {
         (12,),
     ),
     "products": (
-        lambda: nn.Sequential(OrderedDict(left=Product(512, 12), right=Product(512, 12), head=nn.Linear(512, 5))),
+        lambda: nn.Sequential(OrderedDict(left=Product(512, 40), right=Product(512, 40), head=nn.Linear(512, 5))),
         (512,),
     ),
     "fails": (
@@ -135,7 +134,7 @@ NETS: dict[str, tuple[Any, tuple[int, ...]]] = {
         (12,),
     ),
     "sleeps": (
-        lambda: nn.Sequential(OrderedDict(left=Sleep(0.01), right=Sleep(0.01), head=nn.Linear(12, 5))),
+        lambda: nn.Sequential(OrderedDict(left=Sleep(0.025), right=Sleep(0.025), head=nn.Linear(12, 5))),
         (12,),
     ),
 }
@@ -185,7 +184,7 @@ def make_task(job: Job, make_optimizer: Any = None) -> Task:
         topology=make_topology(config, STRATEGY_TRAITS["rpc_pipeline"]),
         input_shape=NETS[job.net][1],
         build_model=lambda: build_net(job.net),
-        loss=F.cross_entropy,
+        loss=nn.functional.cross_entropy,
         count_correct=count_correct,
         make_optimizer=make_optimizer or (lambda parameters: torch.optim.SGD(parameters, lr=0.05, momentum=0.5)),
         metrics={"outputs_sum": lambda outputs, targets: outputs.double().sum()},

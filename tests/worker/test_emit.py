@@ -47,7 +47,7 @@ def test_a_stride_is_a_power_of_two_near_the_wanted_rate(step_s, world_size):
     assert stride & (stride - 1) == 0
     lines_per_s = 1 / (step_s * stride)
     limit = min(4.0, 64.0 / world_size)
-    assert lines_per_s < 2 * limit or stride == 1 and 1 / step_s < 2 * limit
+    assert lines_per_s < 2 * limit or (stride == 1 and 1 / step_s < 2 * limit)
     assert stride == 1 or lines_per_s > limit / 2
 
 

@@ -131,7 +131,7 @@ def test_validation_and_test_samples_are_each_evaluated_once(run_loop):
 
 
 def test_a_global_batch_larger_than_the_training_set_is_the_users_to_mend(run_loop):
-    with pytest.raises(InputError, match="global_batch_size: one step takes 1024 samples .* 512 to train on"):
+    with pytest.raises(InputError, match=r"global_batch_size: one step takes 1024 samples .* 512 to train on"):
         run_loop(global_batch_size=1024)
 
 
@@ -172,7 +172,9 @@ def test_a_loss_that_is_no_number_is_warned_of_once_and_training_goes_on(run_loo
 def test_two_runs_of_one_seed_are_the_same_bit_for_bit_and_of_another_are_not(run_loop, tmp_path):
     states = []
     for number, seed in enumerate([3, 3, 4]):
-        done = run_loop(epochs=1, seed=seed, model="mnist_cnn", model_args={}, dataset="synthetic", augment=["crop", "flip"])
+        done = run_loop(
+            epochs=1, seed=seed, model="mnist_cnn", model_args={}, dataset="synthetic", augment=["crop", "flip"]
+        )
         (tmp_path / "run").rename(tmp_path / f"run{number}")
         states.append(torch.cat([value.flatten() for value in done.strategy.model_state().values()]))
     assert torch.equal(states[0], states[1])

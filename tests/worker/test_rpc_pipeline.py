@@ -9,7 +9,6 @@ import rpc_ranks
 import torch
 from rpc_ranks import Job, build_net, load_results, make_batches, make_task, run_ranks, start_ranks, write_job
 from torch import nn
-from torch.nn import functional as F
 
 from engine.worker.context import read_context
 from engine.worker.failure import is_peer_error
@@ -60,7 +59,7 @@ def worst_gradient_error(job, ranks):
                 parameters, (one for rank in ranks[1:] for one in rank["seen"][step][0]), strict=True
             ):
                 parameter.copy_(seen)
-        expected = torch.autograd.grad(F.cross_entropy(net(batch.inputs), batch.targets), parameters)
+        expected = torch.autograd.grad(nn.functional.cross_entropy(net(batch.inputs), batch.targets), parameters)
         found = [one for rank in ranks[1:] for one in rank["seen"][step][1]]
         worst = max(worst, *((one - other).abs().max().item() for one, other in zip(expected, found, strict=True)))
     return worst

@@ -7,7 +7,7 @@ from engine.worker.stops import AGREE_EVERY_S, Agreement, steps_until_next
 
 
 class Ranks:
-    """Agreements of several ranks in lockstep: rank 0's word reaches all; a collective that not all call is an error."""
+    """Agreements of several ranks in lockstep: rank 0's word reaches all, and all must make the same collectives."""
 
     def __init__(self, stop, count=3, step_s=0.01):
         self.now_s = 0.0

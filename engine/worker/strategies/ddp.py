@@ -5,6 +5,7 @@ S. Li et al., "PyTorch Distributed: Experiences on Accelerating Data Parallel Tr
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
@@ -91,10 +92,16 @@ class Ddp(Strategy):
         return cpu_state(self._replica.model) if self.context.rank == 0 else None
 
     def close(self) -> None:
-        """See ``Strategy``."""
+        """See ``Strategy``.
+
+        DDP goes first: were its reducer the last to hold the process group, it would join gloo's threads with the GIL
+        held, which such a thread needs to let go of a communication hook, and the process would hang as it ends.
+        """
         self._ddp = None
+        self.__dict__.pop("_replica", None)
+        gc.collect()
         if dist.is_initialized():
-            with suppress(Exception):  # after an error the peers may be gone; there is nothing left to do about it
+            with suppress(Exception):  # the training is over; a peer that left in haste is no reason to fail
                 dist.destroy_process_group()
 
     def _wrap(self, model: nn.Module) -> nn.Module:

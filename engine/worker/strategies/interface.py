@@ -138,8 +138,8 @@ class Strategy(ABC):
         """Return the value that the leading rank (0) passed: how all ranks agree to stop at the same step."""
         return value
 
-    def settle(self) -> None:
-        """Wait until the steps handed out are done: called after the last step of an epoch, before its clock is read."""
+    def settle(self) -> None:  # noqa: B027 (most have nothing to wait for)
+        """Wait until the steps handed out are done; called after an epoch's last step, before its time is read."""
 
     def sum_over_ranks(self, values: list[float]) -> list[float]:
         """Return the sums over ranks; zeros come from a rank that knows nothing. At the end of epochs only."""
@@ -158,4 +158,4 @@ class Strategy(ABC):
         return sum(parameter.numel() for parameter in self.task.build_model().parameters())
 
     def close(self) -> None:
-        """Leave the process group. Called once, also after an error; never raises."""
+        """Leave the process group; never raises. Called after a run that ended well; after an error the process just exits."""

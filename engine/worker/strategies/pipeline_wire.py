@@ -112,6 +112,7 @@ class Wire:
     def __init__(self, rank: int, world_size: int) -> None:
         self._rank = rank
         self._names = [DRIVER, *(stage_name(stage) for stage in range(world_size - 1))]
+        self._peers: list[Any] = []
         self._unanswered: deque[Any] = deque()
         self._is_open = False
         self.inbox = _inbox
@@ -143,6 +144,7 @@ class Wire:
         )
         with quiet_rpc():
             rpc.init_rpc(self.name, rank=self._rank, world_size=len(self._names), rpc_backend_options=options)
+        self._peers = [rpc.get_worker_info(name) for name in self._names]
         self._is_open = True
 
     def send(self, rank: int, key: Key, value: Any) -> None:
@@ -153,7 +155,7 @@ class Wire:
         """
         while self._unanswered and self._unanswered[0].done():
             self._unanswered.popleft().wait()
-        self._unanswered.append(rpc.rpc_async(self._names[rank], _receive, args=(key, value)))
+        self._unanswered.append(rpc.rpc_async(self._peers[rank], _receive, args=(key, value)))
 
     def send_all_stages(self, key: Key, value: Any) -> None:
         """Send ``value`` to every stage."""

@@ -1,0 +1,219 @@
+"""The report of a whole folder: finished, partial, broken and hostile ones."""
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from engine.core.errors import InputError
+from engine.report.collect import is_safe_name, read_experiment
+from engine.report.tables import export_events
+from engine.report.write import write_report
+from engine.store import write_json
+
+SUMMARY_COLUMNS = [
+    "strategy", "world_size", "num_devices", "nodes", "n", "lr", "global_batch_size", "steps_per_epoch", "epochs_done",
+    "total_s", "epoch_s", "epoch_without_evaluation_s", "samples_per_s", "throughput_speedup", "throughput_speedup_low",
+    "throughput_speedup_high", "throughput_efficiency", "time_speedup", "time_efficiency", "time_saved_percent",
+    "final_validation_accuracy", "best_validation_accuracy", "final_validation_loss", "best_validation_loss",
+    "final_test_accuracy", "best_test_accuracy", "final_test_loss", "best_test_loss", "baseline", "notes",
+]  # fmt: skip
+
+PLOTS = {
+    "speedup_vs_world_size", "efficiency_vs_world_size", "throughput_vs_world_size", "epoch_time_by_phase",
+    "step_time_by_phase", "test_accuracy_vs_epoch", "test_loss_vs_epoch", "loss_vs_epoch", "loss_vs_time",
+    "bars_strategy", "system_vs_time",
+}  # fmt: skip
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_finished_comparison_has_every_table_figure_and_page(comparison):
+    written = write_report(comparison.results, comparison.name)
+    root = comparison.paths.root
+    assert {path.name for path in written} == {
+        "summary.csv", "runs.csv", "epochs.csv", "ranks.csv", "system.csv", "report.md", "report.html",
+        *(f"{name}.png" for name in PLOTS),
+    }  # fmt: skip
+    assert all(path.stat().st_size > 0 for path in written)
+    assert all((root / "plots" / f"{name}.png").read_bytes().startswith(b"\x89PNG") for name in PLOTS)
+
+
+def test_the_summary_has_a_row_per_point_with_the_columns_of_the_issue(comparison):
+    write_report(comparison.results, comparison.name)
+    rows = read_csv(comparison.paths.csv("summary"))
+    assert [row["strategy"] for row in rows] == ["single", "dp", "ddp", "rpc_pipeline"]
+    assert [name for name in SUMMARY_COLUMNS if name not in rows[0]] == []
+    ddp = rows[2]
+    assert float(ddp["throughput_speedup"]) == pytest.approx(40 / 22, rel=0.1)
+    assert float(ddp["throughput_efficiency"]) == pytest.approx(float(ddp["throughput_speedup"]) / 2, rel=1e-6)
+    assert (
+        float(ddp["throughput_speedup_low"]) < float(ddp["throughput_speedup"]) < float(ddp["throughput_speedup_high"])
+    )
+    assert (ddp["n"], ddp["global_batch_size"], ddp["steps_per_epoch"], ddp["epochs_done"]) == ("3", "64", "20", "4")
+    assert (rows[3]["world_size"], rows[3]["num_devices"]) == ("3", "2")
+    assert rows[0]["throughput_speedup_low"] == "n/a"
+
+
+def test_the_other_tables_are_tidy(comparison):
+    write_report(comparison.results, comparison.name)
+    runs, epochs = read_csv(comparison.paths.csv("runs")), read_csv(comparison.paths.csv("epochs"))
+    assert len(runs) == 12
+    assert {row["state"] for row in runs} == {"succeeded"}
+    assert runs[0]["axis.strategy"] == "single"
+    assert float(runs[0]["phase_forward_s_per_step"]) == pytest.approx(0.36 * 0.04, rel=0.1)
+    assert "phase_comm_s_per_step" in runs[0]
+    assert runs[0]["phase_comm_s_per_step"] == "n/a"
+    assert len(epochs) == 48
+    assert float(epochs[0]["epoch_s"]) > float(epochs[0]["epoch_without_evaluation_s"])
+    ranks, system = read_csv(comparison.paths.csv("ranks")), read_csv(comparison.paths.csv("system"))
+    assert len(ranks) == 3 * (1 + 1 + 2 + 3)
+    assert ranks[0]["peak_device_memory_bytes"] == "n/a"
+    assert system[0]["net_sent_bytes_per_s"] == "n/a"
+    assert float(system[1]["net_sent_bytes_per_s"]) >= 0
+
+
+def test_the_pages_name_the_baseline_the_warm_up_the_machine_and_the_command(comparison):
+    write_report(comparison.results, comparison.name)
+    for page in (comparison.paths.report_html.read_text(), comparison.paths.report_md.read_text()):
+        assert "windows after the first epoch" in page
+        assert "Baseline: single" in page
+        assert "Example CPU 9000" in page
+        assert "2.13.0" in page
+        assert "ddptui --headless run experiments.toml" in page
+        assert "left out: single with world_size 2" in page
+        assert "95 % interval" in page
+    html = comparison.paths.report_html.read_text()
+    assert html.count("data:image/png;base64,") == len(PLOTS)
+    assert not re.search(r"<script|https?://|<link", html)
+
+
+def test_a_partial_experiment_says_what_is_missing_and_invents_nothing(maker):
+    maker.add_run("single", 1, 0)
+    maker.add_run("ddp", 2, 0, state="failed", reason="rank 1: out of memory", with_summary=False)
+    maker.add_run("ddp", 4, 0, state="queued")
+    maker.write_plan()
+    write_report(maker.results, maker.name)
+    rows = {row["point"]: row for row in read_csv(maker.paths.csv("summary"))}
+    assert rows["single-d1"]["samples_per_s_low"] == "n/a"
+    assert (rows["ddp-d2"]["n"], rows["ddp-d2"]["samples_per_s"], rows["ddp-d2"]["throughput_speedup"]) == (
+        "0",
+        "n/a",
+        "n/a",
+    )
+    runs = {row["run"]: row for row in read_csv(maker.paths.csv("runs"))}
+    assert (runs["ddp-d2-r0"]["state"], runs["ddp-d2-r0"]["reason"]) == ("failed", "rank 1: out of memory")
+    assert float(runs["ddp-d2-r0"]["samples_per_s"]) > 0
+    assert runs["ddp-d4-r0"]["state"] == "queued"
+    page = maker.paths.report_md.read_text()
+    assert "rank 1: out of memory" in page
+    assert "fewer than three repeats have no interval" in page
+
+
+def test_an_experiment_without_a_step_draws_nothing_and_says_so(maker):
+    maker.add_run("single", 1, 0, state="queued")
+    maker.write_plan()
+    maker.paths.plots.mkdir(parents=True)
+    (maker.paths.plots / "speedup_vs_world_size.png").write_bytes(b"of an earlier plan")
+    write_report(maker.results, maker.name)
+    assert list(maker.paths.plots.iterdir()) == []
+    assert "speedup_vs_world_size: not drawn, no run with a known value succeeded" in maker.paths.report_md.read_text()
+    assert read_csv(maker.paths.csv("epochs")) == []
+
+
+def test_a_plan_without_runs_still_has_a_report(maker):
+    maker.write_plan()
+    write_report(maker.results, maker.name)
+    assert "There are no runs yet." in maker.paths.report_html.read_text()
+
+
+def test_an_unknown_experiment_is_the_users_to_mend(tmp_path):
+    for name in ("nothing", "../etc", "", ".ddptui"):
+        with pytest.raises(InputError, match="no experiment"):
+            write_report(tmp_path, name)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="neither a plan nor runs"):
+        write_report(tmp_path, "empty")
+
+
+def test_a_loss_that_is_not_a_number_leaves_gaps_and_no_error(maker):
+    for repeat in range(3):
+        maker.add_run("single", 1, repeat, loss_factor=float("nan") if repeat == 1 else 1.0)
+    maker.write_plan()
+    write_report(maker.results, maker.name)
+    rows = read_csv(maker.paths.csv("epochs"))
+    assert {row["train_loss"] for row in rows if row["run"] == "single-d1-r1"} == {"n/a"}
+    assert "the training loss was not finite from step 0 on" in maker.paths.report_md.read_text()
+
+
+def test_ids_that_lead_out_of_the_folder_are_refused_and_named(maker, tmp_path):
+    maker.add_run("single", 1, 0)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    write_json(outside / "run.json", {"id": "secret"})
+    (maker.paths.root / "runs" / "linked").symlink_to(outside)
+    maker.run_ids += ["../../outside", "linked", "a/b", 7]
+    maker.write_plan()
+    data = read_experiment(maker.results, maker.name)
+    assert [run.run_id for run in data.runs] == ["single-d1-r0"]
+    assert len(data.notes) == 4
+    assert [is_safe_name(name) for name in ("a-b.c_1", "..", "a/b", "", "-x")] == [True, False, False, False, False]
+
+
+def test_text_of_a_stranger_is_shown_and_never_obeyed(maker):
+    evil = "<script>alert(1)</script> \x1b[31m\u202e $x$ | =cmd()"
+    maker.add_run("single", 1, 0, axes={"model": evil.replace("/", "")}, data_note=evil)
+    maker.add_run("ddp", 2, 0, state="failed", reason=evil, axes={"model": "=2+2"})
+    maker.write_plan(toml="```\n</pre><script>alert(2)</script>", notes=[evil, 5], reference={evil: evil})
+    write_report(maker.results, maker.name)
+    html, page = maker.paths.report_html.read_text(), maker.paths.report_md.read_text()
+    assert "<script" not in html
+    assert "&lt;script&gt;alert(1)" in html
+    assert not any(character in html + page for character in ("\x1b", "\u202e"))
+    prose = page.split("````")[0]
+    assert not re.search(r"(?<!\\)<script", prose)
+    assert "'=2+2" in maker.paths.csv("runs").read_text()
+
+
+def test_a_folder_full_of_nonsense_has_a_report_too(comparison):
+    for index, run in enumerate(sorted((comparison.paths.root / "runs").iterdir())):
+        target = run / ("run.json", "summary.json", "status.json")[index % 3]
+        target.write_text(
+            ["[]", "{", '{"state": 5, "epochs": [1, {}], "ranks": {"a": []}, "time": 7}'][index % 3 - index % 2]
+        )
+        (run / "attempts/1/events/rank0.jsonl").write_bytes(b'{"kind":"step","rank":0,"step":{}}\nnonsense\n')
+    assert write_report(comparison.results, comparison.name)
+    json.loads(json.dumps(dict(read_experiment(comparison.results, comparison.name).runs[0].summary)))
+
+
+def test_events_are_exported_as_one_tidy_table(maker):
+    maker.add_run("single", 1, 0, num_epochs=1)
+    maker.write_plan()
+    out = io.StringIO()
+    num_rows = export_events(read_experiment(maker.results, maker.name), out)
+    rows = list(csv.DictReader(io.StringIO(out.getvalue())))
+    assert len(rows) == num_rows
+    assert list(rows[0]) == [
+        "run",
+        "kind",
+        "time_s",
+        "mono_s",
+        "seq",
+        "rank",
+        "attempt",
+        "epoch",
+        "step",
+        "name",
+        "value",
+    ]
+    losses = [row for row in rows if row["kind"] == "step" and row["name"] == "loss"]
+    assert len(losses) == 20
+    assert {row["run"] for row in rows} == {"single-d1-r0"}
+    assert any(row["name"] == "phases.forward" for row in rows)
+    assert any(row["kind"] == "system" and row["rank"] == "n/a" for row in rows)

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from engine.machine import (
+    allowed_cores,
+    check_platform,
+    count_memory_kills,
+    describe_git,
+    describe_machine,
+    find_other_runs,
+)
+from engine.monitor import Monitor
+
+
+@pytest.mark.parametrize(("name", "words"), [("win32", "WSL2"), ("cygwin", "WSL2"), ("freebsd14", "Linux and macOS")])
+def test_other_systems_are_told_where_ddptui_runs(name: str, words: str) -> None:
+    line = check_platform(name)
+    assert words in line
+    assert name in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("name", ["linux", "darwin"])
+def test_linux_and_macos_are_fine(name: str) -> None:
+    assert check_platform(name) == ""
+
+
+def test_the_allowed_cores_are_those_of_this_process() -> None:
+    expected = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    assert sorted(allowed_cores()) == sorted(expected)
+
+
+def test_the_machine_is_described() -> None:
+    machine = describe_machine()
+    assert machine["host"] == os.uname().nodename
+    assert machine["num_cores"] == os.cpu_count()
+    assert machine["memory_total_bytes"] > 0
+    assert machine["load_1m_at_start"] >= 0
+
+
+def test_a_checkout_is_named_by_its_commit_and_whether_it_is_changed(tmp_path: Path) -> None:
+    assert describe_git(tmp_path) == {"git_commit": None, "git_dirty": None}
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@t", "-c", "commit.gpgsign=false"]
+    (tmp_path / "file").write_text("1")
+    for arguments in (["init", "-q"], ["add", "file"], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *arguments], check=True)
+    clean = describe_git(tmp_path)
+    assert len(clean["git_commit"]) == 40
+    assert clean["git_dirty"] is False
+    (tmp_path / "file").write_text("2")
+    assert describe_git(tmp_path) == {**clean, "git_dirty": True}
+
+
+def test_this_process_is_no_other_run() -> None:
+    assert all("/" in name for name in find_other_runs("/nowhere"))
+
+
+def test_memory_kills_are_counted_or_unknown() -> None:
+    count = count_memory_kills()
+    assert count is None or count >= 0
+
+
+def test_a_sample_holds_the_use_of_each_rank_and_its_children() -> None:
+    monitor = Monitor(3)
+    first = monitor.sample({0: os.getpid()})
+    assert first["node_rank"] == 3
+    assert first["ranks"][0]["cpu_percent"] is None  # nothing to compare with yet
+    sum(range(2_000_000))
+    second = monitor.sample({0: os.getpid()})
+    assert second["ranks"][0]["cpu_percent"] > 0
+    assert second["ranks"][0]["rss_bytes"] > 0
+    assert second["memory_total_bytes"] >= second["memory_used_bytes"]
+    assert isinstance(second["gpus"], list)
+
+
+def test_a_rank_that_has_gone_uses_nothing() -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    assert Monitor(0).sample({0: gone.pid})["ranks"] == {0: {"cpu_percent": None, "rss_bytes": 0}}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import hashlib
 import os
 import select
@@ -102,6 +103,7 @@ class NodeRunner:
         world_size = whole(told, "world_size") or self._spec.config.world_size
         if not isinstance(world_size, int):
             raise ValueError('world_size = "gpu": attempt.json does not say how many ranks that is')
+        self._world_size = world_size
         self._marks = run_marks(paths, self._spec.experiment, node_rank)
         self._beats = Path(text(told, "beats") or _beats_folder(self._files.root))
         self._record = NodeRecord(
@@ -135,8 +137,8 @@ class NodeRunner:
 
     def run(self) -> int | None:
         """Run torchrun to its end; return its exit code, None where it could not be started."""
-        self._beats.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
+            self._make_beats_folder()
             agent = self._start()
         except OSError as error:
             self._end(None, _describe_start_error(error, self._plan))
@@ -148,6 +150,16 @@ class NodeRunner:
         left = end_tree(self._marks, grace_s=0)
         self._end(agent.returncode, self._find_reason(agent.returncode), left)
         return agent.returncode
+
+    def _make_beats_folder(self) -> None:
+        """Make the folder; one that somebody else has put there is not used.
+
+        Raises:
+            OSError: it cannot be made, or belongs to another user.
+        """
+        self._beats.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self._beats.stat().st_uid != os.getuid():
+            raise PermissionError(errno.EPERM, "belongs to another user", str(self._beats))
 
     def _start(self) -> subprocess.Popen[bytes]:
         launch = self._plan.launch
@@ -166,6 +178,7 @@ class NodeRunner:
             "allowed_cores": sorted(self._host.allowed_cores),
             "cores": self._plan.cores,
             "num_threads": self._plan.num_threads,
+            "world_size": self._world_size,
             "gpus": self._monitor.describe_gpus(),
             "beats": str(self._beats),
             "other_runs": find_other_runs(self._marks["DDPTUI_RUN_DIR"]),
@@ -287,7 +300,7 @@ def _describe_start_error(error: OSError, plan: AgentPlan) -> str:
     program = plan.launch.argv[0]
     if isinstance(error, FileNotFoundError):
         return f"the interpreter {program} does not exist"
-    return f"{program} cannot be started: {error.strerror}"
+    return f"{error.filename or program} cannot be used: {error.strerror}"
 
 
 if __name__ == "__main__":

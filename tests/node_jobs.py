@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -101,6 +102,10 @@ def running(folder: Path, **config: Any) -> Iterator[Job]:
         yield job
     finally:
         end_tree(job.marks, grace_s=0)
+        for node_rank in range(job.spec.config.nodes):  # a node runner that was killed could not tidy up
+            beats = (read_json(job.files.env(node_rank)) or {}).get("beats")
+            if beats:
+                shutil.rmtree(beats, ignore_errors=True)
 
 
 def make_spec(folder: Path, *, mode: str = "", env: dict[str, str] | None = None, **config: Any) -> RunSpec:

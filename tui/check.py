@@ -52,11 +52,11 @@ def check_runs(specs: Sequence[RunSpec]) -> CheckResult:
     """Run ``engine.worker --check`` once per interpreter, environment and set-up, on one run of each point.
 
     Raises:
-        InputError: an interpreter cannot train, or points do not fit; every problem with its point.
+        InputError: an interpreter cannot train, or points do not fit; every problem once, with its points.
         DdptuiError: the check itself broke.
     """
     result = CheckResult()
-    problems: list[str] = []
+    problems: dict[tuple[str, str], list[str]] = {}
     for group in _groups(specs):
         begun_s = time.monotonic()
         answer = _ask(group)
@@ -66,9 +66,11 @@ def check_runs(specs: Sequence[RunSpec]) -> CheckResult:
         for point, facts in (answer.get("points") or {}).items():
             result.points[point] = {**facts, "check_s": check_s}
             experiment = next((spec.experiment for spec in group if spec.point == point), "")
-            problems += [f"{experiment}/{point}: {problem}" for problem in facts.get("problems") or []]
+            for problem in facts.get("problems") or []:
+                problems.setdefault((experiment, problem), []).append(point)
     if problems:
-        raise InputError("\n".join(problems))
+        lines = [f"{experiment}: {', '.join(points)}: {problem}" for (experiment, problem), points in problems.items()]
+        raise InputError("\n".join(lines))
     return result
 
 

@@ -105,7 +105,8 @@ def check_gates(gates: Sequence[Gate], columns: Sequence[str], points: Sequence[
     for gate in gates:
         if gate.column not in columns:
             close = get_close_matches(gate.column, columns, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"columns: {', '.join(columns)}"
+            main = [column for column in columns if not column.endswith(("_low", "_high"))]
+            hint = f"did you mean {close[0]}?" if close else f"columns: {', '.join(main)}"
             problems.append(f"--fail-if {gate.text!r}: no column {gate.column!r}; {hint}")
         elif not any(gate.applies_to(*point) for point in points):
             known = sorted({point for _, point in points})

@@ -81,5 +81,9 @@ def find_experiments(results: ResultsPaths, name: str | None) -> list[str]:
 
 
 def _did_you_mean(name: str, known: Sequence[str]) -> str:
-    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    """Compared with whole names, and with beginnings of the same length: those may be typed too."""
+    beginnings = {one[: len(name)]: one for one in reversed(known)}
+    close = get_close_matches(name, known, n=1) or [
+        beginnings[beginning] for beginning in get_close_matches(name, list(beginnings), n=1)
+    ]
     return f"; did you mean {close[0]}?" if close else "; `ddptui ls` shows what there is"

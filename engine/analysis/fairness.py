@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.core.fields import mapping, sequence, text, whole
 
-__all__ = ["compare_fairly"]
+__all__ = ["compare_fairly", "own_confounds"]
 
 Run = tuple[Mapping[str, Any], Mapping[str, Any]]
 """``run.json`` and ``summary.json``."""
@@ -45,11 +46,42 @@ def compare_fairly(runs: Sequence[Run], baseline: Sequence[Run]) -> list[str]:
             lines += _config_lines(key, config.get(key), base_config.get(key))
     if _cpu_models(runs) and _cpu_models(baseline) and _cpu_models(runs) != _cpu_models(baseline):
         lines.append(f"CPU {', '.join(_cpu_models(runs))}, baseline {', '.join(_cpu_models(baseline))}")
-    own = _confounds(runs)
-    theirs = _confounds(baseline)
-    lines += [line for line in own if line not in theirs]
-    lines += [f"baseline: {line}" for line in theirs if line not in own]
+    theirs = {_form(line) for line in _confounds(baseline)}
+    lines += [line for line in own_confounds(runs) if _form(line) not in theirs]
     return list(dict.fromkeys(lines))
+
+
+def own_confounds(runs: Sequence[Run]) -> list[str]:
+    """Return what the runs themselves say may have spoiled their times.
+
+    Lines of several repeats that differ in their numbers only become one, with the range of each number.
+    """
+    alike: dict[str, list[str]] = {}
+    for line in _confounds(runs):
+        alike.setdefault(_form(line), []).append(line)
+    lines = []
+    for form, group in alike.items():
+        found = sum(any(_form(line) == form for line in _confounds([run])) for run in runs)
+        lines.append(_merge(group) + (f" ({found} of {len(runs)} runs)" if len(runs) > 1 else ""))
+    return lines
+
+
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.]*\w)")
+
+
+def _form(line: str) -> str:
+    """The line without its numbers, and without what other runs were called."""
+    return _NUMBER.sub("#", line.split(": ")[0] if line.startswith("other runs") else line)
+
+
+def _merge(lines: Sequence[str]) -> str:
+    """One line for all: each number that differs as "low to high"."""
+    columns = [_NUMBER.findall(line) for line in lines]
+    if len(lines) == 1 or len({len(numbers) for numbers in columns}) > 1:
+        return lines[0]
+    ranges = [sorted(set(values), key=float) for values in zip(*columns, strict=True)]
+    words = iter(r[0] if len(r) == 1 else f"{r[0]} to {r[-1]}" for r in ranges)
+    return _NUMBER.sub(lambda _: next(words), lines[0])
 
 
 def _config_lines(key: str, ours: Any, theirs: Any) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.analysis.fairness import compare_fairly
+from engine.analysis.fairness import compare_fairly, own_confounds
 from engine.analysis.statistics import Estimate, estimate, estimate_ratio
 from engine.catalog import STRATEGY_TRAITS
 from engine.core.fields import mapping, number, text, whole, whole_or
@@ -169,7 +169,10 @@ def _compare(good: Sequence[Run], baseline: str, groups: Mapping[str, list[Run]]
         one = Estimate(value=1.0, low=None, high=None, n=len(good))
         has_rate, has_time = (estimate(_values(good, *keys)) for keys in (_RATE, _TOTAL))
         return _Comparison(
-            throughput_speedup=one if has_rate else None, time_speedup=one if has_time else None, device_ratio=ratio
+            throughput_speedup=one if has_rate else None,
+            time_speedup=one if has_time else None,
+            device_ratio=ratio,
+            notes=tuple(own_confounds(good)),
         )
     notes = compare_fairly(good, base)
     unequal = _unequal_samples(good, base)

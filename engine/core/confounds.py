@@ -12,7 +12,6 @@ from engine.core.run_record import RunRecord
 
 __all__ = ["find_confounds"]
 
-BUSY_LOAD_PER_CORE = 0.5
 BUSY_CPU_PERCENT = 10.0
 
 
@@ -28,7 +27,7 @@ def find_confounds(record: RunRecord, envs: Sequence[Mapping[str, Any]], missing
     if missing_ranks:
         lines.append(f"no events of rank {', '.join(map(str, missing_ranks))}: throughput is unknown")
     lines += _crowded_cores(record, envs)
-    lines += [line for env in envs for line in _load_at_start(env)]
+    lines += [line for env in envs for line in _others_at_start(env)]
     lines += _cpu_of_others(record, envs)
     steps = [r.nonfinite_step for r in record.ranks.values() if r.nonfinite_step is not None]
     if steps:
@@ -82,16 +81,12 @@ def _num_cores(env: Mapping[str, Any]) -> int | None:
     return len(sequence(env, "allowed_cores")) or whole(env, "num_cores")
 
 
-def _load_at_start(env: Mapping[str, Any]) -> list[str]:
-    lines: list[str] = []
-    load, num_cores = number(env, "load_1m_at_start"), whole(env, "num_cores") or _num_cores(env)
-    host = text(env, "host") or "the host"
-    if load is not None and num_cores and load > BUSY_LOAD_PER_CORE * num_cores:
-        lines.append(f"load of {load:.1f} on {num_cores} cores of {host} before the start: something else was running")
+def _others_at_start(env: Mapping[str, Any]) -> list[str]:
+    """The load average is no evidence: for minutes it still holds the run before this one."""
     others = [str(other) for other in sequence(env, "other_runs")]
-    if others:
-        lines.append(f"other runs on {host} at the start: {', '.join(others[:5])}")
-    return lines
+    if not others:
+        return []
+    return [f"other runs on {text(env, 'host') or 'the host'} at the start: {', '.join(others[:5])}"]
 
 
 def _cpu_of_others(record: RunRecord, envs: Sequence[Mapping[str, Any]]) -> list[str]:

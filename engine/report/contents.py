@@ -45,9 +45,13 @@ def headline(data: ExperimentData) -> str:
     interval = (
         "95 % interval in brackets" if best.throughput_speedup.low is not None else "no interval: too few repeats"
     )
+    low, high = best.throughput_speedup.low, best.throughput_speedup.high
+    doubt = ""
+    if low is not None and high is not None and low <= 1 <= high:
+        doubt = " The interval holds 1: by these runs it cannot be told from the baseline."
     return (
         f"{best.label} trains {speedup} times as many samples per second as {best.baseline_label} ({interval}): "
-        f"an efficiency of {efficiency}. {len(data.runs)} runs: {counts}."
+        f"an efficiency of {efficiency}.{doubt} {len(data.runs)} runs: {counts}."
     )
 
 

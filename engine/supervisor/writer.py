@@ -14,7 +14,7 @@ __all__ = ["Log", "PatientWriter", "describe_os_error"]
 
 
 def describe_os_error(error: OSError, folder: Path) -> str:
-    """Return one line without Python's decoration: which file (or in which folder, where it is not told), and why not."""
+    """Return one line without Python's decoration: which file (in which folder, where that is not told), and why."""
     return f"{error.filename or folder}: {error.strerror or error}"
 
 

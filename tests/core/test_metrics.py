@@ -257,13 +257,12 @@ def test_more_threads_than_cores_are_named_and_the_driver_is_not_counted():
     assert len(summary(*pipeline, envs=[env])["confounds"]) == 1  # only that no rank has steps
 
 
-def test_other_load_is_named():
+def test_other_load_is_named_but_not_by_the_load_average_which_still_holds_the_run_before():
     env = {"host": "h", "allowed_cores": [0, 1], "num_cores": 4, "load_1m_at_start": 3.0, "other_runs": ["a/b"]}
     system = {"kind": "system", "rank": None, "node_rank": 0, "cpu_percent": 80.0}
     system["ranks"] = {"0": {"cpu_percent": 100.0}, "1": {"cpu_percent": 100.0}}
     lines = summary(start(0, world_size=1), step(0, 1, first=0), system, system, envs=[env])["confounds"]
     assert lines == [
-        "load of 3.0 on 4 cores of h before the start: something else was running",
         "other runs on h at the start: a/b",
         "other processes used 30 % of the CPU of h during the run",
     ]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.store import RunPaths
+from tui.summary_columns import gate_columns
 
 Cli = Callable[..., int]
 MakeRun = Callable[..., RunPaths]
@@ -127,6 +128,22 @@ def test_a_wrong_run_name_suggests_the_right_one(ddptui: Cli, make_run: MakeRun,
     make_run("ddp-w2-r0-3fa9c1")
     assert ddptui("show", "dpd-w2-r0-3fa9c1") == 2
     assert _complaint(capsys).endswith("no run 'dpd-w2-r0-3fa9c1' in results; did you mean ddp-w2-r0-3fa9c1?")
+
+
+def test_a_wrong_beginning_of_a_run_name_suggests_the_run(ddptui: Cli, make_run: MakeRun, capsys: Capture) -> None:
+    make_run("ddp-w2-r0-3fa9c1")
+    assert ddptui("show", "dpd-w2") == 2
+    assert _complaint(capsys).endswith("did you mean ddp-w2-r0-3fa9c1?")
+
+
+def test_every_column_of_a_gate_is_a_column_of_the_summary_table(
+    ddptui: Cli, make_run: MakeRun, capsys: Capture
+) -> None:
+    make_run("single-w1-r0-000000", baseline="single-w1-000000")
+    make_run("ddp-w2-r0-3fa9c1", baseline="single-w1-000000", samples_per_s=1500.0)
+    assert ddptui("export", "--what", "summary") == 0
+    header = capsys.readouterr().out.splitlines()[0].split(",")
+    assert set(gate_columns()) <= set(header)
 
 
 def test_an_ambiguous_run_name_lists_what_it_may_mean(ddptui: Cli, make_run: MakeRun, capsys: Capture) -> None:

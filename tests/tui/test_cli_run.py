@@ -146,7 +146,7 @@ def test_ctrl_c_stops_the_runs(project: Path) -> None:
 
 
 def test_killing_the_follower_changes_nothing_and_another_takes_over(project: Path) -> None:
-    slow = ("--set", 'env={SLEEP_S="0.2"}', "--set", "stop.steps=2000", "--set", "stop.minutes=0.3")
+    slow = ("--set", 'env={SLEEP_S="0.2"}', "--set", "stop.steps=2000", "--set", "stop.minutes=0.2")
     done = _ddptui(project, "run", "e.toml", "--detach", *slow)
     assert done.returncode == 0, done.stderr
     assert "ddptui attach" in done.stderr

@@ -135,7 +135,7 @@ def train() -> Iterator[Callable[..., None]]:
 
         def train_runs(*runs: TestRun, world_size: int = 1, **environment: str) -> None:
             for process in start_ranks(*runs, world_size=world_size, **environment):
-                _, errors = process.communicate(timeout=60)
+                _, errors = process.communicate(timeout=240)
                 assert process.returncode == 0, errors
 
         yield train_runs

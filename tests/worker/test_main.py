@@ -91,6 +91,7 @@ def test_ranks_asked_to_leave_do_so_together_after_a_whole_step(tmp_path, start,
     assert not (run.folder / "model_final.pt").exists(), "an unfinished model is not the final one"
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="macOS has no real-time signals")
 def test_stacks_are_printed_on_request_and_the_training_goes_on(tmp_path, start):
     run = write_run(tmp_path / "run", **LONG)
     (process,) = start(run)

@@ -32,18 +32,14 @@ class Contender:
     process: subprocess.Popen[bytes]
     samples_per_step: int
     steps: Callable[[], int | None]
-    others: list[int]
 
     def tree(self) -> list[psutil.Process]:
         """Every process of the job, the ranks included (torchrun gives them sessions of their own)."""
-        found = []
-        for pid in (self.process.pid, *self.others):
-            try:
-                root = psutil.Process(pid)
-                found += [root, *root.children(recursive=True)]
-            except psutil.NoSuchProcess:
-                continue
-        return list({process.pid: process for process in found}.values())
+        try:
+            root = psutil.Process(self.process.pid)
+            return [root, *root.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
 
     def send(self, number: int) -> None:
         """Signal every process of the job that is still there."""

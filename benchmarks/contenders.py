@@ -2,7 +2,7 @@
 
 ``bare``: a hand-written loop over preloaded tensors; ``bare_float``: the same with the images made floats once;
 ``usual``: PIL images, torchvision transforms, DataLoader, DistributedSampler; ``fabric`` and ``accelerate``: Lightning
-Fabric and Hugging Face Accelerate around that same usual loader. All train LeNet-5 with SGD on the same images until ended.
+Fabric and Hugging Face Accelerate around that same usual loader. All train LeNet-5 with SGD on the same images.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def lenet5() -> nn.Module:
 
 
 def crop_and_flip(images: Tensor) -> Tensor:
-    """Random crop with padding 4 and horizontal flip of a float batch ``[B, C, 32, 32]``, as one would write it by hand."""
+    """Random crop with padding 4 and flip of a float batch ``[B, C, 32, 32]``, as one would write it by hand."""
     num, _, height, width = images.shape
     padded = F.pad(images, (4, 4, 4, 4))
     top, left = torch.randint(0, 9, (num,)), torch.randint(0, 9, (num,))
@@ -72,7 +72,7 @@ def run_bare(args: argparse.Namespace, counter: StepCounter, *, is_float: bool) 
 
 
 class PilImages(torch.utils.data.Dataset):
-    """What torchvision's CIFAR10 class does: an array of images, each made a PIL image and transformed when asked for."""
+    """What torchvision's CIFAR10 does: an array of images, each made a PIL image and transformed when asked for."""
 
     def __init__(self, path: Path, augment: bool) -> None:
         from torchvision import transforms
@@ -125,9 +125,7 @@ def run_fabric(args: argparse.Namespace, counter: StepCounter) -> None:
 
     _, world_size = rank_and_world_size()
     if world_size > 1:
-        fabric = Fabric(
-            accelerator="cpu", devices=world_size, strategy="ddp", plugins=TorchElasticEnvironment()
-        )
+        fabric = Fabric(accelerator="cpu", devices=world_size, strategy="ddp", plugins=TorchElasticEnvironment())
     else:
         fabric = Fabric(accelerator="cpu", devices=1)
     fabric.launch()

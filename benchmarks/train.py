@@ -17,15 +17,14 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from benchmarks.blocks import Contender, interleave, ratio_with_interval, wait_until_training
 from benchmarks.counter import read_counter
-from engine.core.spec import RunConfig, RunSpec
-from engine.store import RunPaths, write_json
-from engine.tail import read_beat
+from benchmarks.engine_run import make_spec, start_engine
 from engine.worker.datasets.bundle import load_bundle
 
 OTHERS = ("bare", "bare_float", "usual", "fabric", "accelerate")
@@ -42,8 +41,11 @@ class Setting:
 
     @property
     def title(self) -> str:
+        """What is measured, in words."""
         ranks = "one rank on one core" if self.num_ranks == 1 else f"{self.num_ranks} ranks, a core each"
-        return f"batch {self.local_batch_size} per rank, {ranks}, {'crop and flip' if self.augment else 'no augmentation'}"
+        return (
+            f"batch {self.local_batch_size} per rank, {ranks}, {'crop and flip' if self.augment else 'no augmentation'}"
+        )
 
 
 SETTINGS = [
@@ -53,51 +55,19 @@ SETTINGS = [
 ]
 
 
-def make_spec(setting: Setting, run_id: str) -> RunSpec:
-    config = RunConfig.model_validate(
-        {
-            "model": "lenet5",
-            "dataset": "synthetic",
-            "dataset_args": {
-                "input_shape": [3, 32, 32], "num_classes": 10, "train_samples": NUM_IMAGES, "test_samples": 1000
-            },
-            "strategy": "single" if setting.num_ranks == 1 else "ddp",
-            "world_size": setting.num_ranks,
-            "local_batch_size": setting.local_batch_size,
-            "augment": ["crop", "flip"] if setting.augment else [],
-            "evaluate_every": 0,
-            "device": "cpu",
-            "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9},
-            "stop": {"steps": 100_000_000},
-        }
-    )  # fmt: skip
-    return RunSpec(
-        id=run_id, experiment="bench", point=run_id, repeat=0, axes={}, baseline=None, baseline_reason="",
-        config=config, num_devices=setting.num_ranks, project_dir=str(Path.cwd()), code_digest="",
-    )  # fmt: skip
-
-
-def start_ddptui(setting: Setting, folder: Path) -> Contender:
-    """The full engine: node runner, torchrun, start, worker, with events, beats and system samples."""
-    paths = RunPaths(folder / "ddptui")
-    write_json(paths.run, make_spec(setting, "bench").model_dump(mode="json"))
-    beats = Path(tempfile.mkdtemp(prefix="ddptui-bench-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
-    told = {"attempt": 0, "beats": str(beats), "resumed_from_step": 0, "world_size": setting.num_ranks}
-    write_json(paths.attempt(0).attempt, told)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "engine.node", "--run-dir", str(paths.root), "--attempt", "0", "--node-rank", "0"],
-        env={**os.environ, "DDPTUI_RUN_ID": "bench/bench", "PYTHONSAFEPATH": "1", "DDPTUI_BEATS": str(beats)},
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-
-    def steps() -> int | None:
-        beat = read_beat(beats / "rank0")
-        return None if beat is None else beat.step
-
-    return Contender(
-        name="ddptui", process=process, samples_per_step=setting.local_batch_size * setting.num_ranks, steps=steps,
-        others=[],
-    )  # fmt: skip
+def configuration(setting: Setting) -> dict[str, Any]:
+    """The setting as a run of ddptui."""
+    return {
+        "model": "lenet5",
+        "dataset": "synthetic",
+        "dataset_args": {
+            "input_shape": [3, 32, 32], "num_classes": 10, "train_samples": NUM_IMAGES, "test_samples": 1000
+        },
+        "strategy": "single" if setting.num_ranks == 1 else "ddp",
+        "world_size": setting.num_ranks,
+        "local_batch_size": setting.local_batch_size,
+        "augment": ["crop", "flip"] if setting.augment else [],
+    }  # fmt: skip
 
 
 def start_other(name: str, setting: Setting, folder: Path, data: Path) -> Contender:
@@ -118,19 +88,20 @@ def start_other(name: str, setting: Setting, folder: Path, data: Path) -> Conten
         counter = read_counter(counters / "rank0")
         return None if counter is None else counter[1]
 
-    return Contender(
-        name=name, process=process, samples_per_step=setting.local_batch_size * setting.num_ranks, steps=steps, others=[]
-    )
+    samples_per_step = setting.local_batch_size * setting.num_ranks
+    return Contender(name=name, process=process, samples_per_step=samples_per_step, steps=steps)
 
 
-def measure(setting: Setting, names: list[str], data: Path, *, num_rounds: int, block_s: float) -> dict[str, list[float]]:
+def measure(
+    setting: Setting, names: list[str], data: Path, *, num_rounds: int, block_s: float
+) -> dict[str, list[float]]:
     """Start every contender, stop each once it trains, then interleave them."""
     contenders: list[Contender] = []
     with tempfile.TemporaryDirectory() as folder:
         try:
             for name in names:
                 if name == "ddptui":
-                    contenders.append(start_ddptui(setting, Path(folder)))
+                    contenders.append(start_engine(name, configuration(setting), Path(folder)))
                 else:
                     contenders.append(start_other(name, setting, Path(folder), data))
                 contender = contenders[-1]
@@ -155,7 +126,7 @@ def print_table(setting: Setting, rates: dict[str, list[float]]) -> None:
 
 def save_images(folder: Path) -> Path:
     """Write the images of the synthetic set where the other contenders read them."""
-    split = load_bundle(make_spec(SETTINGS[0], "data")).train
+    split = load_bundle(make_spec("data", configuration(SETTINGS[0]))).train
     np.save(folder / "images.npy", np.asarray(split.inputs))
     np.save(folder / "labels.npy", np.asarray(split.targets))
     return folder
@@ -168,7 +139,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="settings whose title holds this text")
     parser.add_argument("--contenders", nargs="*", default=list(OTHERS), choices=OTHERS)
     args = parser.parse_args()
-    print(f"torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores; {args.rounds} rounds of {args.block} s")
+    print(f"torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory() as folder:
         data = save_images(Path(folder))
         for setting in SETTINGS:

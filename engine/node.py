@@ -22,6 +22,7 @@ from pathlib import Path
 from types import FrameType
 
 from ddptui.lines import LineWriter
+from engine.core.errors import DdptuiError
 from engine.core.fields import text, whole
 from engine.core.spec import RunSpec
 from engine.launchers.agent import AgentPlan, Host, plan_agent
@@ -30,7 +31,8 @@ from engine.machine import allowed_cores, count_memory_kills, describe_git, desc
 from engine.monitor import Monitor
 from engine.node_record import NodeRecord
 from engine.processes import MARKS, end_tree, find_tagged, kill, resume, run_marks, this_process
-from engine.store import RunPaths, read_json, write_json
+from engine.store import ResultsPaths, RunPaths, read_json, write_json
+from engine.wake import ensure_supervisor, results_of
 
 __all__ = ["Ladder", "NodeRunner", "main"]
 
@@ -286,7 +288,17 @@ def main(argv: list[str] | None = None) -> int:
         left = end_tree(marks, grace_s=0) if len(marks) == len(MARKS) else []
         record.write_exit(None, reason=reason, stopped=False, timed_out=False, ranks_left=left)
         raise
+    finally:
+        _wake_supervisor(paths)
     return 0 if exit_code == 0 else 1
+
+
+def _wake_supervisor(paths: RunPaths) -> None:
+    """Start the next supervisor where ours was killed: somebody must do the bookkeeping and go on with the queue."""
+    results = results_of(paths.root)
+    if ResultsPaths(results).lock.exists():  # a run that was started by hand has no supervisor to wake
+        with contextlib.suppress(DdptuiError, OSError):
+            ensure_supervisor(results)
 
 
 def _beats_folder(attempt: Path) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["FollowView", "PlainView", "make_view"]
 
 LINE_EVERY_S = 5.0
+EPOCH_LINE_EVERY_S = 2.0
 
 
 class FollowView(Protocol):
@@ -56,12 +57,12 @@ def make_view(stream: TextIO | None = None) -> PlainView | BarsView:
 
 
 class PlainView:
-    """One line at each change of state; of a running run one at each epoch, at most every ``every_s`` seconds else.
+    """One line at each change of state; of a running run one at each epoch (short ones share one).
 
     Args:
         stream: gets no control characters.
         clock: monotonic seconds.
-        every_s: between two lines of one run within an epoch.
+        every_s: between two lines of one run within a long epoch.
     """
 
     def __init__(
@@ -110,6 +111,6 @@ class PlainView:
         now = self._clock()
         said_s, epoch, step = self._said.get(row.tag, (float("-inf"), None, None))
         is_due = now - said_s >= self._every_s and row.step != step
-        if is_due or (row.epoch != epoch and now - said_s >= 1.0):
+        if is_due or (row.epoch != epoch and now - said_s >= EPOCH_LINE_EVERY_S):
             self._said[row.tag] = (now, row.epoch, row.step)
             self.note(f"{row.tag}: {describe_progress(row)}")

@@ -13,6 +13,7 @@ from engine.codedigest import make_code_digest
 from engine.core.document import decode_text
 from engine.core.errors import InputError
 from engine.core.plan import ExperimentPlan, Plan, make_plan
+from engine.store import ResultsPaths
 
 __all__ = ["check_results_folder", "plan_file", "read_plan"]
 
@@ -43,15 +44,18 @@ def read_plan(file: str, *, sets: Sequence[str] = (), only: Sequence[str] = (), 
     )
 
 
-def plan_file(plan: Plan, experiment: ExperimentPlan) -> dict[str, Any]:
-    """What ``plan.json`` holds for one experiment of the plan."""
+def plan_file(plan: Plan, experiment: ExperimentPlan, results: ResultsPaths) -> dict[str, Any]:
+    """What ``plan.json`` holds for one experiment of the plan: of its runs those selected now or made before."""
+    selected = {spec.id for spec in experiment.runs}
+    folders = results.experiment(experiment.name)
+    run_ids = [run_id for run_id in experiment.run_ids if run_id in selected or folders.run(run_id).run.is_file()]
     return {
         "format": 1,
         "experiment": experiment.name,
         "description": experiment.description,
         "file": plan.file,
         "toml": experiment.toml,
-        "run_ids": experiment.run_ids,
+        "run_ids": run_ids,
         "reference": experiment.reference,
         "baseline": experiment.baseline,
         "notes": experiment.notes,

@@ -111,7 +111,8 @@ def _enqueue(plan: Plan, supervisor: Supervisor, options: RunOptions) -> list[Na
     """Queue the runs; return those that were taken."""
     taken: list[NamedRun] = []
     for experiment in plan.experiments:
-        answer = supervisor.enqueue(experiment.name, plan_file(plan, experiment), experiment.runs, options.rerun)
+        planned = plan_file(plan, experiment, options.results)
+        answer = supervisor.enqueue(experiment.name, planned, experiment.runs, options.rerun)
         queued, skipped = answer.get("queued") or [], answer.get("skipped") or []
         if skipped:
             say(_skipped_line(experiment.name, len(skipped), len(experiment.runs), options.rerun))

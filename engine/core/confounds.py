@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.core.fields import number, sequence, text, whole, whole_or
+from engine.core.fields import sequence, text, whole, whole_or
 from engine.core.rank_record import RankRecord
 from engine.core.run_record import RunRecord
 

@@ -1,7 +1,7 @@
 """The event lines: what each kind carries, and how a line is read.
 
 A line is one JSON object (DESIGN 4.3). ``ddptui.lines.LineWriter`` writes them; ``decode_line`` reads them and never
-raises. Readers must accept unknown kinds and keys. Times: ``time_s`` Unix seconds, ``mono_s`` the host's monotonic clock.
+raises. Readers must accept unknown kinds and keys. ``time_s`` is in Unix seconds, ``mono_s`` the host's monotonic clock.
 
 Common keys of every line: ``kind, time_s, mono_s, seq, rank, attempt``.
 
@@ -20,8 +20,8 @@ step         epoch, step_first, step (last, 0-based, of the window), num_steps, 
              window), phases {name: s summed over the window}, boundary {step_s, phases, spans?}: the last step alone
              (spans, pipelines only: [[op "F"|"B"|"W", micro_batch, start mono_s, end mono_s], ...])
 epoch_stop   epoch, step, num_steps, train_s, epoch_s (train_s + eval_s + snapshot), samples, loss, correct
-eval         epoch, step, split ("validation" | "test"), samples, loss, accuracy (or null), eval_s, metrics {name: mean};
-             written by one rank only, sums over all ranks
+eval         epoch, step, split ("validation" | "test"), samples, loss, accuracy (or null), eval_s,
+             metrics {name: mean}; written by one rank only, sums over all ranks
 metric       name: value pairs of a user's own; samples (of this rank since its last call) or global_samples
 snapshot     epoch, step, path, snapshot_s
 message      level ("info" | "warning"), text

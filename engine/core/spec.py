@@ -36,7 +36,7 @@ class Strict(BaseModel):
 
 
 class Optimizer(Strict):
-    """``optimizer = { name = "sgd", lr = 0.05, momentum = 0.9 }``: torch.optim's optimizers by their lower-case name."""
+    """``optimizer = { name = "sgd", lr = 0.05, momentum = 0.9 }``: torch.optim's by their lower-case name."""
 
     name: Literal["sgd", "adam", "adamw", "adadelta", "rmsprop"] = "sgd"
     lr: PositiveFloat

@@ -88,8 +88,9 @@ def _check_ranks(config: RunConfig, traits: StrategyTraits, world_size: int, num
         )
     if traits.num_driver_ranks and world_size != num_devices + traits.num_driver_ranks:
         raise ValueError(
-            f"strategy {name} with {traits.devices_from} = {num_devices} needs world_size = "
-            f"{num_devices + traits.num_driver_ranks} (the stages and {traits.num_driver_ranks} driver), not {world_size}"
+            f"strategy {name} with {traits.devices_from} = {num_devices} needs "
+            f"world_size = {num_devices + traits.num_driver_ranks} "
+            f"(the stages and {traits.num_driver_ranks} driver), not {world_size}"
         )
     if config.nodes > world_size or world_size % config.nodes:
         raise ValueError(f"world_size {world_size} cannot be shared evenly by {config.nodes} nodes")

@@ -29,6 +29,7 @@ from engine.worker.context import RankContext, read_context
 from engine.worker.datasets.bundle import DatasetBundle, load_bundle
 from engine.worker.failure import describe_failure
 from engine.worker.loop import Loop, plan_steps
+from engine.worker.own_code import is_own, project_on_path
 from engine.worker.phases import SlowClock, make_clock
 from engine.worker.snapshot import save_final
 from engine.worker.strategies.interface import Strategy, Task
@@ -115,7 +116,8 @@ class _Worker:
             is_leaving=self._leaving,
         )
         self._say_start(task, context, bundle, strategy, num_steps)
-        ending = loop.run()
+        with project_on_path(_own_folder(spec)):
+            ending = loop.run()
         if isinstance(clock, SlowClock) and not clock.num_sleeps:
             self._warn(f"slow.phase {clock.phase} never came in this rank's steps: nothing was slowed")
         snapshot_s = 0.0 if ending.reason == "stopped" else self._save(strategy, beat)
@@ -188,13 +190,23 @@ def _enter_context(spec: RunSpec) -> RankContext:
     threads = os.environ.get("DDPTUI_THREADS")
     if threads:
         torch.set_num_threads(int(threads))
-    context = read_context(device=spec.config.device, backend=spec.config.backend)
+    traits = catalog.STRATEGY_TRAITS[spec.config.strategy]
+    context = read_context(
+        device=spec.config.device, backend=spec.config.backend, num_driver_ranks=traits.num_driver_ranks
+    )
     if context.device.type == "cuda":
         num_gpus = torch.cuda.device_count()
-        if context.local_rank >= num_gpus:
-            raise DdptuiError(f"local rank {context.local_rank} has no GPU: torch sees {num_gpus} here")
+        if (context.device.index or 0) >= num_gpus:
+            raise DdptuiError(f"rank {context.rank} needs GPU {context.device.index}: torch sees {num_gpus} here")
         torch.cuda.set_device(context.device)
     return context
+
+
+def _own_folder(spec: RunSpec) -> str:
+    """The user's folder where the run uses code of theirs (it may import while it runs), else ""."""
+    config = spec.config
+    names = (config.model, config.dataset, config.loss, *config.metrics)
+    return spec.project_dir if any(is_own(name) for name in names) else ""
 
 
 def _describe_rank(context: RankContext) -> dict[str, Any]:

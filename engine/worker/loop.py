@@ -166,6 +166,7 @@ class Loop:
             reason = agreement.after_step(self._num_steps)
             if reason is not None:
                 break
+        strategy.settle()
         for record, times in clock.drain():
             window.add(record, times)
         window.flush()

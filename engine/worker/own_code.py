@@ -70,10 +70,7 @@ def _name_clash(error: BaseException, project_dir: str) -> str:
     for name in _OUR_NAMES:
         is_theirs = Path(project_dir, f"{name}.py").exists() or Path(project_dir, name).is_dir()
         if is_theirs and ((wanted or "").split(".")[0] == name or f"module '{name}'" in str(error)):
-            return (
-                f"it needs your module {name!r}, and ddptui has one of that name; "
-                'run your program with script = "..." instead, or rename the module'
-            )
+            return f"it needs your module {name!r}, and ddptui has one of that name: rename the module"
     return ""
 
 

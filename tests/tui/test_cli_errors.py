@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.store import RunPaths
+from engine.store import ResultsPaths, RunPaths
+from tui.prepare import plan_file, read_plan
 from tui.summary_columns import gate_columns
 
 Cli = Callable[..., int]
@@ -159,6 +160,18 @@ def test_a_rank_without_a_log_is_named_with_those_that_have_one(
     make_run("ddp-w2-r0-3fa9c1", logs={"rank0.out": "x", "rank1.out": "y"})
     assert ddptui("logs", "ddp", "--rank", "7") == 2
     assert _complaint(capsys).endswith("has no log of rank 7; ranks with a log: 0, 1")
+
+
+def test_the_plan_of_a_part_names_only_what_was_selected_or_made_before(
+    experiment_file: Path, make_run: MakeRun, tmp_path: Path
+) -> None:
+    whole = read_plan(str(experiment_file))
+    single, ddp_1, ddp_2 = whole.experiments[0].run_ids
+    make_run(ddp_2, point=whole.runs[2].point)
+    part = read_plan(str(experiment_file), only=["single*"])
+    results = ResultsPaths(tmp_path / "results")
+    assert plan_file(part, part.experiments[0], results)["run_ids"] == [single, ddp_2]
+    assert plan_file(whole, whole.experiments[0], results)["run_ids"] == [single, ddp_1, ddp_2]
 
 
 def test_init_writes_a_valid_file_once(ddptui: Cli, tmp_path: Path, capsys: Capture) -> None:

@@ -49,7 +49,7 @@ def test_a_module_that_leaves_the_process_is_an_error_like_others(project):
 def test_a_module_of_theirs_with_the_name_of_ours_is_refused_with_the_way_out(project, line):
     (project / "engine.py").write_text("def train_one_epoch(): pass\n")
     (project / "own_training.py").write_text(line + "\n")
-    with pytest.raises(InputError, match=r"needs your module 'engine'.*script = \"...\""):
+    with pytest.raises(InputError, match=r"needs your module 'engine'.*rename the module"):
         load_own("model", "own_training:Net", str(project))
 
 

@@ -2,7 +2,8 @@
 
 Every rank runs the same loop over the same plan of epochs and steps; a strategy decides what this rank does in a step.
 A strategy keeps the phase clock honest: it calls ``clock.switch(name)`` at each border inside ``train_step`` (the loop
-has called ``start`` and measured ``data`` before, and calls ``stop`` after). Time belongs to the phase last switched to.
+has called ``start`` and measured ``data`` before, and calls ``stop`` after). Time belongs to the phase last switched
+to.
 """
 
 from __future__ import annotations
@@ -157,5 +158,5 @@ class Strategy(ABC):
         """Parameters of the whole model."""
         return sum(parameter.numel() for parameter in self.task.build_model().parameters())
 
-    def close(self) -> None:
-        """Leave the process group; never raises. Called after a run that ended well; after an error the process just exits."""
+    def close(self) -> None:  # noqa: B027 (most have nothing to close)
+        """Leave the process group; never raises. Called after a good end; after an error the process just exits."""

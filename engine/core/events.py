@@ -1,7 +1,7 @@
 """The event lines: what each kind carries, and how a line is read.
 
 A line is one JSON object (DESIGN 4.3). ``ddptui.lines.LineWriter`` writes them; ``decode_line`` reads them and never
-raises. Readers must accept unknown kinds and keys. ``time_s`` is in Unix seconds, ``mono_s`` the host's monotonic clock.
+raises. Readers must accept unknown kinds and keys. ``time_s`` is Unix time, ``mono_s`` the monotonic clock of the host.
 
 Common keys of every line: ``kind, time_s, mono_s, seq, rank, attempt``.
 

@@ -75,8 +75,9 @@ def find_other_runs(run_dir: str) -> list[str]:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             environment = process.environ()
-            if "DDPTUI_ATTEMPT" in environment and environment.get("DDPTUI_RUN_DIR") != run_dir:
-                names.add(environment["DDPTUI_RUN_ID"])
+            name = environment.get("DDPTUI_RUN_ID")
+            if name and "DDPTUI_ATTEMPT" in environment and environment.get("DDPTUI_RUN_DIR") != run_dir:
+                names.add(name)
     return sorted(names)
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
-import hashlib
 import os
 import select
 import shutil
 import signal
+import stat
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from types import FrameType
@@ -24,8 +23,11 @@ from types import FrameType
 from ddptui.lines import LineWriter
 from engine.core.errors import DdptuiError
 from engine.core.fields import text, whole
+from engine.core.lifecycle import stored_state
 from engine.core.spec import RunSpec
+from engine.core.state import is_terminal
 from engine.launchers.agent import AgentPlan, Host, plan_agent
+from engine.launchers.local import HELD_SIGNALS
 from engine.launchers.torchrun import WORKER_MODULE
 from engine.machine import allowed_cores, count_memory_kills, describe_git, describe_machine, find_other_runs
 from engine.monitor import Monitor
@@ -34,15 +36,17 @@ from engine.processes import MARKS, end_tree, find_tagged, kill, resume, run_mar
 from engine.store import ResultsPaths, RunPaths, read_json, write_json
 from engine.wake import ensure_supervisor, results_of
 
-__all__ = ["Ladder", "NodeRunner", "main"]
+__all__ = ["Ladder", "NodeRunner", "Wakeup", "main"]
 
 SAMPLE_S = 1.0
 GRACE_S = 20.0
-"""From SIGTERM to SIGKILL for a run that is told to stop; ``DDPTUI_GRACE_S`` overrides it."""
+"""From SIGTERM to SIGKILL for a run that is told to stop; ``DDPTUI_GRACE_S`` makes it shorter."""
 PEER_GRACE_S = 5.0
 """What the others get once a rank has failed: torchrun would wait 30 s for one that is stuck."""
 AGENT_GRACE_S = 5.0
 """What torchrun gets to report once its ranks were killed."""
+HAND_OVER_S = 3.0
+"""How long to stay until a supervisor has taken note of the end: the one that lives now may be about to die."""
 
 
 class Ladder:
@@ -95,9 +99,10 @@ class NodeRunner:
         attempt: which start of the run.
         node_rank: which node.
         worker: the module that each rank becomes.
+        wakeup: knows whether a signal has come.
     """
 
-    def __init__(self, paths: RunPaths, attempt: int, node_rank: int, worker: str) -> None:
+    def __init__(self, paths: RunPaths, attempt: int, node_rank: int, worker: str, wakeup: Wakeup) -> None:
         self._spec = RunSpec.model_validate_json(paths.run.read_bytes())
         self._files = paths.attempt(attempt)
         self._node_rank = node_rank
@@ -107,7 +112,7 @@ class NodeRunner:
             raise ValueError('world_size = "gpu": attempt.json does not say how many ranks that is')
         self._world_size = world_size
         self._marks = run_marks(paths, self._spec.experiment, node_rank)
-        self._beats = Path(text(told, "beats") or _beats_folder(self._files.root))
+        self._beats = Path(text(told, "beats") or self._files.beats)
         self._record = NodeRecord(
             self._files, node_rank=node_rank, nodes=self._spec.config.nodes, world_size=world_size
         )
@@ -132,10 +137,10 @@ class NodeRunner:
             marks=self._marks,
             worker=worker,
         )
-        self._ladder = Ladder(float(os.environ.get("DDPTUI_GRACE_S", GRACE_S)))
+        self._ladder = Ladder(min(float(os.environ.get("DDPTUI_GRACE_S", GRACE_S)), GRACE_S))
         self._killed: set[int] = set()
         self._memory_kills = count_memory_kills()
-        self._wakeup = _Wakeup()
+        self._wakeup = wakeup
 
     def run(self) -> int | None:
         """Run torchrun to its end; return its exit code, None where it could not be started."""
@@ -160,7 +165,8 @@ class NodeRunner:
             OSError: it cannot be made, or belongs to another user.
         """
         self._beats.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if self._beats.stat().st_uid != os.getuid():
+        found = self._beats.lstat()  # a link of somebody else may lead to a folder of ours
+        if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
             raise PermissionError(errno.EPERM, "belongs to another user", str(self._beats))
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -223,7 +229,7 @@ class NodeRunner:
         if self._ladder.is_timed_out:
             return f"timeout: not finished after {self._spec.config.timeout:g} s"
         if self._ladder.is_stopping:
-            return "stopped"
+            return ""  # who wanted it is not known here
         kills = count_memory_kills()
         is_out_of_memory = kills is not None and self._memory_kills is not None and kills > self._memory_kills
         return self._record.find_reason(exit_code, is_out_of_memory=is_out_of_memory)
@@ -243,8 +249,11 @@ class NodeRunner:
             self._beats.rmdir()
 
 
-class _Wakeup:
-    """Sleeps until a signal comes: the end of the agent and a request to stop are seen at once, at no cost."""
+class Wakeup:
+    """Sleeps until a signal comes: the end of the agent and a request to stop are seen at once, at no cost.
+
+    Made first of all: a signal that comes before would end the process without a word.
+    """
 
     def __init__(self) -> None:
         self.is_told_to_stop = False
@@ -256,8 +265,10 @@ class _Wakeup:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, self._stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_SIGNALS)
 
     def wait(self, timeout_s: float) -> None:
+        """Return after ``timeout_s``, or at once where a signal has come since the last time."""
         if not self.is_told_to_stop or timeout_s > 0:
             select.select([self._read_fd], [], [], max(0.0, timeout_s))
         with contextlib.suppress(BlockingIOError):
@@ -276,11 +287,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--worker", default=WORKER_MODULE, help="the module that each rank becomes")
     arguments = parser.parse_args(argv)
     os.umask(0o077)
+    wakeup = Wakeup()
     paths = RunPaths(arguments.run_dir.resolve())
     files = paths.attempt(arguments.attempt)
     write_json(files.handle(arguments.node_rank), this_process().to_json())
     try:
-        exit_code = NodeRunner(paths, arguments.attempt, arguments.node_rank, arguments.worker).run()
+        exit_code = NodeRunner(paths, arguments.attempt, arguments.node_rank, arguments.worker, wakeup).run()
     except Exception as error:  # whatever it was: a run without an exit file would seem to be running
         record = NodeRecord(files, node_rank=arguments.node_rank, nodes=1, world_size=1)
         reason = f"node runner: {type(error).__name__}: {error}".splitlines()[0]
@@ -289,23 +301,24 @@ def main(argv: list[str] | None = None) -> int:
         record.write_exit(None, reason=reason, stopped=False, timed_out=False, ranks_left=left)
         raise
     finally:
-        _wake_supervisor(paths)
+        _hand_over(paths)
     return 0 if exit_code == 0 else 1
 
 
-def _wake_supervisor(paths: RunPaths) -> None:
-    """Start the next supervisor where ours was killed: somebody must do the bookkeeping and go on with the queue."""
+def _hand_over(paths: RunPaths) -> None:
+    """Start the next supervisor where ours is dead: somebody must do the bookkeeping and go on with the queue."""
     results = results_of(paths.root)
-    if ResultsPaths(results).lock.exists():  # a run that was started by hand has no supervisor to wake
-        with contextlib.suppress(DdptuiError, OSError):
-            ensure_supervisor(results)
+    if not ResultsPaths(results).lock.exists():  # a run that was started by hand has no supervisor to wake
+        return
+    deadline_s = time.monotonic() + HAND_OVER_S
+    with contextlib.suppress(DdptuiError, OSError):
+        while not ensure_supervisor(results) and not _is_noted(paths) and time.monotonic() < deadline_s:
+            time.sleep(0.1)
 
 
-def _beats_folder(attempt: Path) -> str:
-    """A folder in memory for the beats, where the supervisor named none."""
-    shared = Path("/dev/shm")  # noqa: S108 - the folder below has a mode and a name of its own
-    root = shared if shared.is_dir() else Path(tempfile.gettempdir())
-    return str(root / f"ddptui-{os.getuid()}-{hashlib.sha256(str(attempt).encode()).hexdigest()[:12]}")
+def _is_noted(paths: RunPaths) -> bool:
+    state = stored_state(read_json(paths.status))
+    return state is None or is_terminal(state)
 
 
 def _describe_start_error(error: OSError, plan: AgentPlan) -> str:

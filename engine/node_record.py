@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from engine.core.events import decode_line
-from engine.core.fields import text, whole
+from engine.core.fields import number, text, whole
 from engine.core.rootcause import RankExit, root_cause, signal_name
 from engine.store import AttemptPaths, read_json, write_json
 from engine.tail import Tail
@@ -17,6 +18,9 @@ __all__ = ["NodeRecord"]
 
 _LOG_TAIL_BYTES = 65536
 _MAX_LOG_LINES = 200
+_PATIENCE_S = 60.0
+"""How long the exit file waits for a disk that is full: without it a run that succeeded would be lost."""
+_RETRY_S = 1.0
 
 
 class NodeRecord:
@@ -70,7 +74,7 @@ class NodeRecord:
                 self.exits.pop(rank, None)
             else:
                 self.exits[rank] = RankExit(
-                    rank=rank, exit_code=exit_code, time_s=float(event["time_s"]), is_ours=pid in ours
+                    rank=rank, exit_code=exit_code, time_s=number(event, "time_s") or 0.0, is_ours=pid in ours
                 )
 
     def has_failed_sibling(self) -> bool:
@@ -94,9 +98,16 @@ class NodeRecord:
         return next((other for other in elsewhere if other), reason)
 
     def write_exit(
-        self, exit_code: int | None, *, reason: str, stopped: bool, timed_out: bool, ranks_left: list[int]
+        self,
+        exit_code: int | None,
+        *,
+        reason: str,
+        stopped: bool,
+        timed_out: bool,
+        ranks_left: list[int],
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Write the exit file: from then on nothing of this node runs.
+        """Write the exit file, for a minute again and again: from then on nothing of this node runs.
 
         Args:
             exit_code: torchrun's; negative for a signal; None where it never started.
@@ -104,23 +115,30 @@ class NodeRecord:
             stopped: whether the run was asked to stop and did.
             timed_out: whether ``timeout`` ended it.
             ranks_left: pids that survived.
+            sleep: waits.
+
+        Raises:
+            OSError: it cannot be written.
         """
         ranks = {
             str(rank): {"exit_code": rank_exit.exit_code, "signal": signal_name(rank_exit.exit_code)}
             for rank, rank_exit in sorted(self.exits.items())
         }
-        write_json(
-            self._files.exit(self._node_rank),
-            {
-                "exit_code": exit_code,
-                "ended_s": time.time(),
-                "stopped": stopped,
-                "timed_out": timed_out,
-                "ranks": ranks,
-                "reason": reason,
-                "ranks_left": ranks_left,
-            },
-        )
+        value = {
+            "exit_code": exit_code,
+            "ended_s": time.time(),
+            "stopped": stopped,
+            "timed_out": timed_out,
+            "ranks": ranks,
+            "reason": reason,
+            "ranks_left": ranks_left,
+        }
+        for _ in range(int(_PATIENCE_S / _RETRY_S)):
+            with contextlib.suppress(OSError):
+                write_json(self._files.exit(self._node_rank), value)
+                return
+            sleep(_RETRY_S)
+        write_json(self._files.exit(self._node_rank), value)
 
     def write_env(self, fields: dict[str, Any]) -> None:
         """Write the env file."""

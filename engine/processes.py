@@ -112,7 +112,9 @@ def is_alive(handle: Handle) -> bool | None:
     return _start_time(handle.pid) == handle.start_time and not _is_zombie(handle.pid)
 
 
-def start_detached(argv: list[str], *, env: Mapping[str, str], cwd: Path, log: Path) -> int:
+def start_detached(
+    argv: list[str], *, env: Mapping[str, str], cwd: Path, log: Path, held: Collection[signal.Signals] = ()
+) -> int:
     """Start ``argv`` in a session of its own, without a terminal; return its pid.
 
     Args:
@@ -120,12 +122,14 @@ def start_detached(argv: list[str], *, env: Mapping[str, str], cwd: Path, log: P
         env: the whole environment.
         cwd: where it runs.
         log: gets its stdout and stderr, appended; made with its folder, readable by its owner only.
+        held: signals that wait until the process lets them in: before it is ready they would end it without a word.
 
     Raises:
         OSError: the program cannot be started or the log cannot be opened.
     """
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)  # a child starts with the mask of its parent
     try:
         process = subprocess.Popen(
             argv,
@@ -137,6 +141,7 @@ def start_detached(argv: list[str], *, env: Mapping[str, str], cwd: Path, log: P
             start_new_session=True,
         )
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(fd)
     _detached[process.pid] = process
     return process.pid

@@ -7,6 +7,7 @@ rank its own events, logs and error file.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -42,6 +43,13 @@ class AttemptPaths:
     def attempt(self) -> Path:
         """world_size, hosts, cores, beats folder, started_s, exit."""
         return self.root / "attempt.json"
+
+    @property
+    def beats(self) -> Path:
+        """A folder in this machine's memory for the beats, unless ``attempt.json`` names another."""
+        shared = Path("/dev/shm")  # noqa: S108 - the folder below has a mode and a name of its own
+        folder = shared if shared.is_dir() else Path(tempfile.gettempdir())
+        return folder / f"ddptui-{os.getuid()}-{hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:12]}"
 
     @property
     def rdzv(self) -> Path:
@@ -120,7 +128,7 @@ class RunPaths:
     def attempts(self) -> list[AttemptPaths]:
         """Every attempt that has a folder, oldest first."""
         folder = self.root / "attempts"
-        names = (entry.name for entry in _entries(folder) if entry.name.isdigit())
+        names = (entry.name for entry in _entries(folder) if entry.name.isdecimal())
         return [AttemptPaths(folder / name) for name in sorted(names, key=int)]
 
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from ddptui.lines import LineWriter
+from engine.launchers.local import HELD_SIGNALS
 from engine.processes import this_process
 from engine.store import RunPaths, read_json, write_json
 
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument("--node-rank", type=int, required=True)
     arguments, _ = parser.parse_known_args()
     signal.signal(signal.SIGTERM, lambda number, frame: STOPPED.append(number))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_SIGNALS)
     paths = RunPaths(arguments.run_dir)
     attempt = paths.attempt(arguments.attempt)
     orders = read_json(paths.run)["config"]["env"]

@@ -41,7 +41,7 @@ class FakeProcesses:
     def terminate(self, handle):
         self.done.append(("terminate", handle.pid))
 
-    def is_anything_left(self, paths, experiment):
+    def is_anything_left(self, paths, experiment, node_rank=None):
         return self.left or bool(self.alive)
 
     def kill_ranks(self, paths, experiment, runners):

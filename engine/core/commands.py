@@ -42,8 +42,8 @@ class Stop(_Frozen):
     op: Literal["stop"]
     runs: list[tuple[FolderName, FolderName]] | Literal["all"]
     """Pairs of experiment and run id."""
-    grace_s: Annotated[float, Field(ge=0, le=3600)] = 20.0
-    """Seconds from SIGTERM to SIGKILL; 0 goes straight to SIGKILL."""
+    grace_s: Annotated[float, Field(ge=0, le=20)] = 20.0
+    """Seconds from SIGTERM to SIGKILL; 0 goes straight to SIGKILL. A node runner waits no longer than 20 s."""
 
 
 Command = Enqueue | Stop

@@ -158,15 +158,17 @@ class RunFold:
         )
 
     def _add_system(self, event: Event) -> None:
+        """Add a sample that tells the ranks from the others: before and after them, and where the use of one is not
+        known yet (its first sample), all of the load would look like other processes'."""
         cpu_percent = number(event, "cpu_percent")
-        if cpu_percent is None:
+        ranks = mapping(event, "ranks").values()
+        used = [value for rank in ranks if isinstance(rank, dict) and (value := number(rank, "cpu_percent")) is not None]
+        if cpu_percent is None or not used or len(used) < len(ranks):
             return
         load = self.record.loads.setdefault(whole_or(event, "node_rank", 0), NodeLoad())
         load.num_samples += 1
         load.cpu_percent += cpu_percent
-        for rank in mapping(event, "ranks").values():
-            if isinstance(rank, dict):
-                load.ranks_cpu_percent += number(rank, "cpu_percent") or 0.0
+        load.ranks_cpu_percent += sum(used)
 
     def _add_warning(self, rank: int, event: Event) -> None:
         message = text(event, "text")

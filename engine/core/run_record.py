@@ -28,7 +28,8 @@ class Evaluation:
 
 @dataclass(kw_only=True)
 class NodeLoad:
-    """CPU use summed over a node's ``system`` lines: its own in percent of all cores, the ranks' of one core."""
+    """CPU use summed over a node's ``system`` lines that know every rank's: its own in percent of all cores, the ranks'
+    of one core."""
 
     num_samples: int = 0
     cpu_percent: float = 0.0

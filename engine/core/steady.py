@@ -129,7 +129,8 @@ def bubble_ratios(steady: Steady, ranks: Mapping[int, RankRecord]) -> dict[int, 
     from the first operation of any stage to the last. Where there are no spans: the bubble phase over the step's time.
     """
     stages = {r: ws for r, ws in steady.windows.items() if ranks[r].start.get("role") != "driver"}
-    from_spans = _bubbles_from_spans(stages)
+    hosts = {ranks[rank].start.get("host") for rank in stages}  # monotonic clocks of two machines tell nothing together
+    from_spans = _bubbles_from_spans(stages) if len(hosts) == 1 else {}
     if from_spans:
         return from_spans
     result: dict[int, float] = {}

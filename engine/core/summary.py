@@ -146,7 +146,8 @@ def _steady_part(record: RunRecord, missing_ranks: Sequence[int]) -> dict[str, A
 
 
 def _times(record: RunRecord, epochs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Seconds of the run; each is the slowest rank's, since the others wait for it."""
+    """Seconds of the run; each is the slowest rank's, since the others wait for it. So the parts may be of different
+    ranks, and the total less than their sum."""
     ranks = record.ordered()
 
     def slowest(key: str, column: str) -> float | None:
@@ -159,13 +160,18 @@ def _times(record: RunRecord, epochs: Sequence[Mapping[str, Any]]) -> dict[str, 
         real_s = record.last_event_s - record.first_start_s
     train_s, eval_s = slowest("train_s", "train_s"), slowest("eval_s", "eval_s")
     snapshot_s = max((value for r in ranks if (value := number(r.stop, "snapshot_s")) is not None), default=None)
+    total_s = train_s + (eval_s or 0.0) + (snapshot_s or 0.0) if train_s is not None else None
+    parts = [[number(r.stop, key) for key in ("train_s", "eval_s", "snapshot_s")] for r in ranks if r.stop]
+    totals = [sum(part or 0.0 for part in rank) for rank in parts if rank[0] is not None]
+    if totals:  # one rank trains longest, another waits for it in the evaluation: that time is there once
+        total_s = max(totals)
     return {
         "real_s": real_s,
         "startup_s": max((v for r in ranks if (v := number(r.start, "startup_s")) is not None), default=None),
         "train_s": train_s,
         "eval_s": eval_s,
         "snapshot_s": snapshot_s,
-        "total_s": train_s + (eval_s or 0.0) + (snapshot_s or 0.0) if train_s is not None else None,
+        "total_s": total_s,
         "epoch_s_mean": _mean(epochs, "epoch_s"),
         "epoch_train_s_mean": _mean(epochs, "train_s"),
     }

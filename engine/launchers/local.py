@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from engine.core.errors import DdptuiError
@@ -11,7 +12,10 @@ from engine.launchers.torchrun import WORKER_MODULE, Launch
 from engine.processes import Handle, handle_of, run_marks, start_detached
 from engine.store import RunPaths
 
-__all__ = ["LocalLauncher"]
+__all__ = ["HELD_SIGNALS", "LocalLauncher"]
+
+HELD_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+"""A node runner lets them in once it can act on them."""
 
 
 class LocalLauncher:
@@ -45,7 +49,9 @@ class LocalLauncher:
             DdptuiError: it cannot be started, or ended at once.
         """
         try:
-            pid = start_detached(launch.argv, env={**os.environ, **launch.env}, cwd=launch.cwd, log=launch.log)
+            pid = start_detached(
+                launch.argv, env={**os.environ, **launch.env}, cwd=launch.cwd, log=launch.log, held=HELD_SIGNALS
+            )
         except OSError as error:
             raise DdptuiError(f"cannot start the node runner: {error}") from error
         handle = handle_of(pid)

@@ -106,7 +106,7 @@ def _system_row(run: RunData, event: Event, before: Event | None, elapsed_s: flo
         "net_sent_bytes_per_s": _rate(event, before, "net_sent_bytes"),
         "net_received_bytes_per_s": _rate(event, before, "net_received_bytes"),
         "load_1m": number(event, "load_1m"),
-        "ranks_cpu_percent_of_one_core": _total(ranks, "cpu_percent"),
+        "ranks_cpu_percent_of_one_core": _total(ranks, "cpu_percent", every=True),
         "ranks_rss_bytes": _total(ranks, "rss_bytes"),
         "gpu_util_percent_mean": sum(gpu_use) / len(gpu_use) if gpu_use else None,
         "gpu_memory_used_bytes": _total(gpus, "memory_used_bytes"),
@@ -121,9 +121,10 @@ def _rate(event: Event, before: Event | None, key: str) -> float | None:
     return (now - then) / seconds if now is not None and then is not None and now >= then and seconds > 0 else None
 
 
-def _total(items: Sequence[Mapping[str, Any]], key: str) -> float | None:
+def _total(items: Sequence[Mapping[str, Any]], key: str, *, every: bool = False) -> float | None:
+    """The sum of what is known; with ``every`` only where all of it is: the sum of some would pass for that of all."""
     values = [value for item in items if (value := number(item, key)) is not None]
-    return sum(values) if values else None
+    return sum(values) if values and (not every or len(values) == len(items)) else None
 
 
 def _summary_row(point: PointRow) -> Row:

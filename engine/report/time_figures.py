@@ -64,14 +64,15 @@ def _step_parts(run: RunData) -> Parts:
 
 def _epoch_parts(run: RunData) -> Parts:
     """Phases of the steady step times the steps of an epoch, evaluation, and what is left of the measured epoch."""
-    steps, epoch_s = number(run.summary, "steps_per_epoch"), number(mapping(run.summary, "time"), "epoch_s_mean")
+    num_steps, epoch_s = number(run.summary, "num_steps"), number(mapping(run.summary, "time"), "epoch_s_mean")
     phases = _step_parts(run)
-    if not phases or steps is None or epoch_s is None:
-        return {}
-    parts = {name: value / 1000 * steps for name, value in phases.items()}
     rows = [row for row in sequence(run.summary, "epochs") if isinstance(row, dict)]
+    if not phases or num_steps is None or epoch_s is None or not rows:
+        return {}
+    steps = num_steps / len(rows)  # that were taken: a run may end within an epoch
+    parts = {name: value / 1000 * steps for name, value in phases.items()}
     eval_s = [value for row in rows if (value := number(row, "eval_s")) is not None]
-    if eval_s and rows:
+    if eval_s:
         parts[EVALUATION] = sum(eval_s) / len(rows)
     parts[OUTSIDE] = max(epoch_s - sum(parts.values()), 0.0)
     return parts

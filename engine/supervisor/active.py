@@ -44,8 +44,8 @@ class RunProcesses(Protocol):
         """Send SIGTERM to a node runner, which passes the wish on."""
         ...
 
-    def is_anything_left(self, paths: RunPaths, experiment: str) -> bool:
-        """Whether a process carries the run's marks."""
+    def is_anything_left(self, paths: RunPaths, experiment: str, node_rank: int | None = None) -> bool:
+        """Whether a process carries the run's marks, or those of one of its nodes."""
         ...
 
     def kill_ranks(self, paths: RunPaths, experiment: str, runners: list[int]) -> None:
@@ -71,9 +71,9 @@ class LocalProcesses(RunProcesses):
                 os.kill(handle.pid, signal.SIGCONT)
                 os.kill(handle.pid, signal.SIGTERM)
 
-    def is_anything_left(self, paths: RunPaths, experiment: str) -> bool:
+    def is_anything_left(self, paths: RunPaths, experiment: str, node_rank: int | None = None) -> bool:
         """Search the environments of all processes."""
-        return bool(find_tagged(run_marks(paths, experiment)))
+        return bool(find_tagged(run_marks(paths, experiment, node_rank)))
 
     def kill_ranks(self, paths: RunPaths, experiment: str, runners: list[int]) -> None:
         """Kill once; their node runner looks whether they are gone."""
@@ -145,11 +145,11 @@ class ActiveRun:
         return self._is_described
 
     def has_begun(self) -> bool:
-        """Whether any node runner was started: false after a supervisor that died just before."""
+        """Whether every node runner was started: false after a supervisor that died just before one."""
         self.learn_handles()
-        if self.handles or any(read_exits(self.attempt, self.nodes).values()):
-            return True
-        return self._processes.is_anything_left(self.paths, self.entry.experiment)
+        exits = read_exits(self.attempt, self.nodes)
+        unknown = (rank for rank in range(self.nodes) if rank not in self.handles and exits[rank] is None)
+        return all(self._processes.is_anything_left(self.paths, self.entry.experiment, rank) for rank in unknown)
 
     def request_stop(self, stop_by_s: float, now_s: float) -> None:
         """Ask for the end: SIGTERM now, SIGKILL at ``stop_by_s`` (Unix seconds)."""

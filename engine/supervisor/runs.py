@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -145,6 +146,7 @@ class Runs:
                 if entry.stop_by_s is not None:
                     run.request_stop(entry.stop_by_s, self._clock())
                 return run.state
+            run.end_all()  # of several nodes some may have been started, which would wait for the others
             del self._active[entry.key]
         if entry.stop_by_s is not None:
             return self._conclude(entry, None, Outcome(state=RunState.STOPPED, reason=STOPPED_BY_USER))
@@ -171,6 +173,7 @@ class Runs:
         status = self._statuses.final(paths, outcome.state, outcome.reason, exit_code=outcome.exit_code)
         if attempt is not None:
             self._writer.put(attempt.attempt, self._closed_attempt(paths, attempt, outcome))
+            shutil.rmtree(attempt.beats, ignore_errors=True)  # a node runner that was killed has left it
         self._summarize(paths, status)
         self._statuses.put(paths, status)
         self._active.pop(entry.key, None)

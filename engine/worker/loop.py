@@ -154,19 +154,23 @@ class Loop:
         lr = lr_at(self._config.scheduler, self._task.topology.lr, epoch, self._config.epochs)
         strategy.set_lr(lr)
         share.start_epoch(epoch)
-        reason = None
+        reason, is_last = None, False
         clock.start(self._num_steps)
         for number in range(self._steps_per_epoch):
             clock.switch("data")
             micro_batches = share.load(number)
             output = strategy.train_step(micro_batches, clock)
+            is_last = number + 1 == self._steps_per_epoch or self._num_steps + 1 == self._config.stop.steps
+            if is_last:
+                strategy.settle(clock)  # in the step: a pipeline that leaves its end out would seem too fast
             for record, times in clock.stop(StepRecord(epoch, self._num_steps, lr, output)):
                 window.add(record, times)
             self._num_steps += 1
             reason = agreement.after_step(self._num_steps)
             if reason is not None:
                 break
-        strategy.settle()
+        if not is_last:
+            strategy.settle(clock)
         for record, times in clock.drain():
             window.add(record, times)
         window.flush()

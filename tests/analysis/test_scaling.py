@@ -125,6 +125,12 @@ def test_differences_that_spoil_the_comparison_are_named():
     )
 
 
+def test_more_accumulation_steps_are_a_difference_even_at_the_same_global_batch():
+    base = make_run("single", 1, 0, 100.0, 1.0, config={"gradient_accumulation_steps": 1})
+    other = make_run("ddp", 2, 0, 200.0, 1.0, config={"gradient_accumulation_steps": 4})
+    assert points(base, other)["ddp-d2"].notes == ("gradient_accumulation_steps 4, baseline 1",)
+
+
 def test_labels_carry_the_axes_that_tell_points_apart():
     runs = [make_run("ddp", n, 0, 1.0, 1.0, axes={"model": m, "seed": 1}) for n in (1, 2) for m in ("mlp", "lenet5")]
     assert [row.label for row in make_points(runs)] == [

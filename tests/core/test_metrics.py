@@ -177,7 +177,7 @@ def test_times_are_those_of_the_slowest_rank_and_real_time_begins_with_the_proce
     result = summary(*events)
     assert result["time"]["real_s"] == pytest.approx(131.0 - 97.5)
     assert result["time"]["startup_s"] == 3.0
-    assert (result["time"]["train_s"], result["time"]["eval_s"], result["time"]["total_s"]) == (21.0, 4.0, 25.5)
+    assert (result["time"]["train_s"], result["time"]["eval_s"], result["time"]["total_s"]) == (21.0, 4.0, 24.5)
     assert result["stop_reason"] == "epochs"
     assert [row["user_s"] for row in result["ranks"]] == [20.0, 20.0]
     assert result["ranks"][0]["peak_device_memory_bytes"] is None
@@ -266,6 +266,44 @@ def test_other_load_is_named_but_not_by_the_load_average_which_still_holds_the_r
         "other runs on h at the start: a/b",
         "other processes used 30 % of the CPU of h during the run",
     ]
+
+
+def test_the_load_of_ranks_whose_use_is_not_known_yet_is_not_put_down_to_others():
+    env = {"host": "h", "num_cores": 2}
+
+    def system(cpu_percent: float, *ranks: float | None) -> dict[str, Any]:
+        used = {str(rank): {"cpu_percent": percent} for rank, percent in enumerate(ranks)}
+        return {"kind": "system", "rank": None, "node_rank": 0, "cpu_percent": cpu_percent, "ranks": used}
+
+    alone = [system(100.0), system(100.0, None, None), system(60.0, 100.0, None), system(100.0, 99.0, 98.0)]
+    assert summary(start(0, world_size=1), step(0, 1, first=0), *alone, envs=[env])["confounds"] == []
+    lines = summary(start(0, world_size=1), step(0, 1, first=0), system(100.0, 60.0, 60.0), envs=[env])["confounds"]
+    assert lines == ["other processes used 40 % of the CPU of h during the run"]
+
+
+def test_the_wait_of_one_rank_for_another_is_in_the_total_time_once():
+    stop = {"kind": "run_stop", "attempt": 1, "reason": "epochs"}
+    trains_long = stop | {"rank": 0, "train_s": 10.0, "eval_s": 1.0, "snapshot_s": 0.5}
+    waits_in_evaluation = stop | {"rank": 1, "train_s": 8.0, "eval_s": 3.0, "snapshot_s": 0.0}
+    times = summary(start(0), start(1), trains_long, waits_in_evaluation)["time"]
+    assert (times["train_s"], times["eval_s"], times["snapshot_s"]) == (10.0, 3.0, 0.5)
+    assert times["total_s"] == 11.5
+
+
+def test_spans_of_two_hosts_are_not_compared_since_their_monotonic_clocks_differ():
+    phases = {"forward": 0.06, "bubble": 0.04}
+
+    def bubbles(*hosts: str) -> Any:
+        events = [start(0, role="driver", world_size=3)]
+        for rank, host in enumerate(hosts, start=1):
+            spans = [["F", 0, 1000.0 * rank, 1000.0 * rank + 1]]
+            events.append(start(rank, role="stage", world_size=3, host=host))
+            steps = [step(rank, i, phases=phases, boundary={"spans": spans}, samples=0) for i in range(2)]
+            events += steps
+        return summary(*events)["bubble_ratio"]
+
+    assert bubbles("a", "b") == {"1": pytest.approx(0.4), "2": pytest.approx(0.4)}
+    assert bubbles("a", "a")["1"] > 0.9
 
 
 NAMES = st.sampled_from(

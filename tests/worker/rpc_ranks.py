@@ -323,7 +323,7 @@ def _train(strategy: RpcPipeline, job: Job, rank: int) -> dict[str, Any]:
         clock.start()
         outputs.append(strategy.train_step(mine if rank == 0 else [], clock))
         clock.switch("other")
-    strategy.settle()
+    strategy.settle(clock)
     settled_s = time.monotonic()
     leader = strategy.from_leader(3.5 if rank == 0 else -1.0)
     sums = strategy.sum_over_ranks([float(rank), 1.0])

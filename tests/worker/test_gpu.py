@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import write_run
+from worker_runs import write_run
 
 from engine.core.spec import Slow
 from engine.worker.beat import NoBeat

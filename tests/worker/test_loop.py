@@ -1,8 +1,9 @@
+import time
 from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import write_run
+from worker_runs import write_run
 
 from ddptui.lines import LineWriter
 from engine.core.errors import InputError
@@ -152,6 +153,33 @@ def test_the_windows_of_an_epoch_hold_its_time_and_phases_add_up_to_them(run_loo
         in_windows_s = sum(event["window_s"] for event in done.run.steps() if event["epoch"] == stop["epoch"])
         assert 0.5 * stop["train_s"] < in_windows_s <= stop["train_s"]
         assert stop["epoch_s"] >= stop["train_s"]
+
+
+class Trailing(Leader):
+    """Returns from a step before its work is done, as the driver of a pipeline does."""
+
+    def settle(self, phases):
+        self.num_settled = getattr(self, "num_settled", 0) + 1
+        phases.switch("bubble")
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("ends", [{"epochs": 2}, {"epochs": None, "stop": {"steps": 10}}])
+def test_what_a_pipeline_has_still_to_do_as_an_epoch_ends_is_time_of_its_last_step(run_loop, ends):
+    done = run_loop(strategy_class=Trailing, **ends)
+    stops = done.run.events(kind="epoch_stop")
+    assert done.strategy.num_settled == len(stops) == 2
+    for stop in stops:
+        last = [event for event in done.run.steps() if event["epoch"] == stop["epoch"]][-1]
+        assert last["step"] == stop["step"]
+        assert last["boundary"]["phases"]["bubble"] >= 0.05
+        assert sum(last["boundary"]["phases"].values()) == pytest.approx(last["boundary"]["step_s"], abs=1e-7)
+
+
+def test_a_run_that_ends_by_agreement_settles_too(run_loop):
+    done = run_loop(strategy_class=Trailing, epochs=50, leave_after=2)
+    assert done.ending.reason == "stopped"
+    assert done.strategy.num_settled == 1
 
 
 class Diverging(Leader):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 import torch
-from conftest import write_run
+from worker_runs import write_run
 
 from engine.worker.__main__ import main
 

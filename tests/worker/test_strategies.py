@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import SMALL, write_run
+from worker_runs import SMALL, write_run
 
 EPOCHS = {"epochs": 1, "dataset_size": 640, "evaluate_every": 1}
 """Ten steps, each with a line of its own."""

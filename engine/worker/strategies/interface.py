@@ -139,8 +139,8 @@ class Strategy(ABC):
         """Return the value that the leading rank (0) passed: how all ranks agree to stop at the same step."""
         return value
 
-    def settle(self) -> None:  # noqa: B027 (most have nothing to wait for)
-        """Wait until the steps handed out are done; called after an epoch's last step, before its time is read."""
+    def settle(self, phases: Phases) -> None:  # noqa: B027 (most have nothing to wait for)
+        """Wait until the steps handed out are done; called at the end of an epoch's last step, before it is timed."""
 
     def sum_over_ranks(self, values: list[float]) -> list[float]:
         """Return the sums over ranks; zeros come from a rank that knows nothing. At the end of epochs only."""

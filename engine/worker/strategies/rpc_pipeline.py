@@ -111,13 +111,14 @@ class RpcPipeline(Strategy):
             pipeline_evaluate.serve(self._wire, call, self._stage, self.task, self._index, self._num_stages)
             return EvalSums()
 
-    def settle(self) -> None:
-        """Keep the driver until every stage has finished its steps."""
+    def settle(self, phases: Phases) -> None:
+        """Keep the driver until every stage has finished its steps: a wait for others as any in its steps."""
         with self._telling_others():
             call = self._next_call()
             if not self._is_driver:
                 self._wire.send(0, Key(call, "settled", self._index), None)
                 return
+            phases.switch("bubble")
             for index in range(self._num_stages):
                 self._wire.inbox.take(Key(call, "settled", index))
 

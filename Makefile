@@ -21,8 +21,10 @@ imports:  ## the import contracts of pyproject.toml
 test:  ## the tests
 	$(PYTHON) -m pytest
 
-bench:  ## the benchmarks: ratios, contenders interleaved (needs: pip install -e ".[bench]")
+bench:  ## the benchmarks: ratios, contenders interleaved (needs: pip install -e ".[bench]"; half an hour)
 	$(PYTHON) -m benchmarks.train
+	$(PYTHON) -m benchmarks.pipeline
+	$(PYTHON) -m benchmarks.overhead
 
 reference:  ## make results/reference/ anew on this machine
 	$(PYTHON) -m benchmarks.reference

@@ -8,8 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from engine.core.plan import PlanCatalog
-from engine.core.topology import StrategyTraits
+from engine.core.plan_catalog import PlanCatalog, StrategyTraits
 
 __all__ = ["DATASETS", "LAUNCHERS", "MODELS", "STRATEGIES", "STRATEGY_TRAITS", "load", "plan_catalog"]
 

@@ -36,7 +36,7 @@ from engine.processes import MARKS, end_tree, find_tagged, kill, resume, run_mar
 from engine.store import ResultsPaths, RunPaths, read_json, write_json
 from engine.wake import ensure_supervisor, results_of
 
-__all__ = ["Ladder", "NodeRunner", "Wakeup", "main"]
+__all__ = ["Ladder", "NodeRunner", "Wakeup", "hand_over", "main"]
 
 SAMPLE_S = 1.0
 GRACE_S = 20.0
@@ -301,12 +301,16 @@ def main(argv: list[str] | None = None) -> int:
         record.write_exit(None, reason=reason, stopped=False, timed_out=False, ranks_left=left)
         raise
     finally:
-        _hand_over(paths)
+        hand_over(paths)
     return 0 if exit_code == 0 else 1
 
 
-def _hand_over(paths: RunPaths) -> None:
-    """Start the next supervisor where ours is dead: somebody must do the bookkeeping and go on with the queue."""
+def hand_over(paths: RunPaths) -> None:
+    """Start the next supervisor where ours is dead: somebody must do the bookkeeping and go on with the queue.
+
+    Args:
+        paths: of the run that has ended.
+    """
     results = results_of(paths.root)
     if not ResultsPaths(results).lock.exists():  # a run that was started by hand has no supervisor to wake
         return

@@ -48,9 +48,11 @@ def ensure_supervisor(results: Path) -> bool:
         Whether one was started.
 
     Raises:
-        DdptuiError: it cannot be started.
+        DdptuiError: it cannot be started, or the folder is gone.
     """
     results = results.resolve()
+    if not results.is_dir():  # it must not rise again, empty, for as long as somebody follows its runs
+        raise DdptuiError(f"{results} was deleted: nothing can go on there")
     recent = _started.get(results)
     if is_supervisor_alive(results) is not False or (recent is not None and is_alive(recent)):
         return False

@@ -35,7 +35,7 @@ if mode == "rpc":
     from torch.distributed import rpc
     options = rpc.TensorPipeRpcBackendOptions(_transports=["uv"], _channels=["basic"])
     rpc.init_rpc(f"worker{rank}", rank=rank, world_size=dist.get_world_size(), rpc_backend_options=options)
-line = f"sum {total.item()} rank {rank} local {os.environ['LOCAL_RANK']}\n"
+line = f"sum {total.item()} rank {rank} local {os.environ['LOCAL_RANK']}\\n"
 os.write(1, line.encode())  # in one piece: two ranks may share the terminal
 if mode == "raise" and rank == 1:
     raise ValueError("the third layer is missing\\nand more")

@@ -103,5 +103,11 @@ def test_a_supervisor_does_not_inherit_the_marks_of_the_run_that_wakes_it(tmp_pa
     assert found["PYTHONSAFEPATH"] == "1"
 
 
+def test_a_results_folder_that_was_deleted_does_not_rise_again(tmp_path):
+    with pytest.raises(DdptuiError, match=r"gone was deleted: nothing can go on there"):
+        wake.ensure_supervisor(tmp_path / "gone")
+    assert not (tmp_path / "gone").exists()
+
+
 def test_the_results_folder_of_a_run_is_known_from_its_path(tmp_path):
     assert wake.results_of(ResultsPaths(tmp_path).run("exp", "a").root) == tmp_path.resolve()

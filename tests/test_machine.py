@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from engine import machine
 from engine.machine import (
     allowed_cores,
     check_platform,
@@ -58,6 +59,15 @@ def test_a_checkout_is_named_by_its_commit_and_whether_it_is_changed(tmp_path: P
 
 def test_this_process_is_no_other_run() -> None:
     assert all("/" in name for name in find_other_runs("/nowhere"))
+
+
+def test_a_process_with_half_of_the_marks_is_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Odd:
+        def environ(self) -> dict[str, str]:
+            return {"DDPTUI_ATTEMPT": "1", "DDPTUI_RUN_DIR": "/elsewhere"}
+
+    monkeypatch.setattr(machine.psutil, "process_iter", lambda: [Odd()])
+    assert find_other_runs("/nowhere") == []
 
 
 def test_memory_kills_are_counted_or_unknown() -> None:

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import venv
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 from node_jobs import running, until
 
+from engine import node, node_record
 from engine.core.events import decode_line
 from engine.node import AGENT_GRACE_S, PEER_GRACE_S, Ladder
+from engine.node_record import NodeRecord
 from engine.processes import is_alive
-from engine.store import read_json
+from engine.store import AttemptPaths, ResultsPaths, read_json, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -143,6 +147,15 @@ def test_a_run_that_is_told_to_stop_lets_its_ranks_leave(tmp_path: Path) -> None
         assert end["ranks"] == {"0": {"exit_code": 75, "signal": None}, "1": {"exit_code": 75, "signal": None}}
 
 
+def test_a_stop_that_comes_at_once_is_written_down(tmp_path: Path) -> None:
+    with running(tmp_path, mode="leave") as job:
+        (handle,) = job.start()
+        os.kill(handle.pid, signal.SIGTERM)
+        end = job.exit()
+        assert end["stopped"]
+        assert end["exit_code"] != 0
+
+
 def test_ranks_that_are_stopped_by_a_signal_are_continued_to_be_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,6 +253,63 @@ def test_a_run_that_cannot_be_read_says_so_instead_of_seeming_to_run(tmp_path: P
         end = job.exit()
         assert end["exit_code"] is None
         assert end["reason"].startswith("node runner: ValidationError")
+
+
+def test_an_exit_file_waits_for_a_disk_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free_at = 3
+    waited: list[float] = []
+
+    def write(path: Path, value: dict[str, object]) -> None:
+        if len(waited) < free_at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_json(path, value)
+
+    monkeypatch.setattr(node_record, "write_json", write)
+    record = NodeRecord(AttemptPaths(tmp_path / "1"), node_rank=0, nodes=1, world_size=1)
+    write_exit = partial(record.write_exit, 0, reason="", stopped=False, timed_out=False, ranks_left=[])
+    write_exit(sleep=waited.append)
+    assert (read_json(tmp_path / "1" / "exit-node0.json") or {})["exit_code"] == 0
+    waited.clear()
+    free_at = 1000
+    with pytest.raises(OSError, match="No space"):
+        write_exit(sleep=waited.append)
+    assert len(waited) == 60
+
+
+def test_the_beats_are_not_put_behind_a_link(tmp_path: Path) -> None:
+    with running(tmp_path) as job:
+        (tmp_path / "mine").mkdir()
+        job.files.beats.symlink_to(tmp_path / "mine")
+        try:
+            job.start()
+            assert "cannot be used: belongs to another user" in job.exit()["reason"]
+        finally:
+            job.files.beats.unlink()
+
+
+def test_a_node_runner_stays_until_its_end_is_noted_or_starts_a_supervisor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = ResultsPaths(tmp_path)
+    paths = results.run("e", "a")
+    asked: list[Path] = []
+
+    def ensure(root: Path) -> bool:
+        asked.append(root)
+        if len(asked) == 2:
+            write_json(paths.status, {"state": "succeeded"})
+        return len(asked) == 4
+
+    monkeypatch.setattr(node, "ensure_supervisor", ensure)
+    node.hand_over(paths)
+    assert asked == []  # started by hand: nobody holds the folder
+    write_json(results.lock, {})
+    write_json(paths.status, {"state": "running"})
+    node.hand_over(paths)
+    assert len(asked) == 2
+    write_json(paths.status, {"state": "running"})
+    node.hand_over(paths)  # the supervisor that lived at first is dead
+    assert len(asked) == 4
 
 
 def test_peers_of_a_failed_rank_get_a_moment_and_torchrun_another() -> None:

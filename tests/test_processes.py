@@ -23,6 +23,11 @@ child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"],
 print("up", child.pid, flush=True)
 time.sleep(600)
 """
+READY_LATE = """
+import signal
+signal.signal(signal.SIGTERM, lambda *_: print("it came", flush=True))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+"""
 SPEAKER = """
 import os, sys
 print("up", os.getsid(0) == os.getpid(), sys.stdin.read() == "")
@@ -82,6 +87,15 @@ def test_a_detached_process_has_a_session_and_a_log_of_its_own(tmp_path: Path) -
     log = tmp_path / "logs" / "0.log"
     assert sorted(log.read_text().splitlines()) == ["err", "up True True"]
     assert log.stat().st_mode & 0o077 == 0
+
+
+def test_a_signal_that_comes_before_a_process_is_ready_waits(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", READY_LATE]
+    held = [signal.SIGTERM]
+    pid = start_detached(argv, env={**os.environ, **marks_of(tmp_path)}, cwd=tmp_path, log=tmp_path / "log", held=held)
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: "it came" in (tmp_path / "log").read_text())
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 def test_a_tree_is_found_by_its_marks_and_ended(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import shutil
 
 import pytest
 from supervised import EXPERIMENT, make_plan, make_spec, reason_of, state_of
@@ -32,6 +33,7 @@ class FakeProcesses:
         self.alive = set()
         self.foreign = False
         self.left = False
+        self.nodes_left = None
         self.survivors = []
         self.done = []
 
@@ -42,6 +44,8 @@ class FakeProcesses:
         self.done.append(("terminate", handle.pid))
 
     def is_anything_left(self, paths, experiment, node_rank=None):
+        if node_rank is not None and self.nodes_left is not None:
+            return node_rank in self.nodes_left
         return self.left or bool(self.alive)
 
     def kill_ranks(self, paths, experiment, runners):
@@ -270,6 +274,29 @@ def test_a_run_that_had_not_begun_when_its_supervisor_died_waits_again_in_front(
     house.supervisor.tick()
     assert house.launcher.started == ["a", "a"]
     assert read_json(house.paths("a").status)["attempt"] == 2
+
+
+def test_a_run_of_which_one_node_had_not_begun_is_ended_and_waits_again(house):
+    house.enqueue(make_spec("a", nodes=2))
+    write_json(house.paths("a").attempt(1).handle(0), Handle("local", "here", "boot", 101, 1.0).to_json())
+    house.processes.alive.discard(102)
+    house.processes.nodes_left = [0]
+    house.supervisor = house.new_supervisor()
+    assert house.processes.done == [("end_all",)]
+    assert house.state("a") == "queued"
+
+
+def test_the_beats_that_a_killed_node_runner_left_are_removed(house):
+    house.enqueue(make_spec("a"))
+    beats = house.paths("a").attempt(1).beats
+    (beats / "torchrun0").mkdir(parents=True)
+    try:
+        house.processes.alive.clear()
+        house.supervisor.tick()
+        assert house.state("a") == "lost"
+        assert not beats.exists()
+    finally:
+        shutil.rmtree(beats, ignore_errors=True)
 
 
 def test_a_failure_that_was_found_later_still_stops_its_experiment(house):

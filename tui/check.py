@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.core.errors import DdptuiError, InputError
 from engine.core.spec import RunSpec
+from engine.launchers.torchrun import NO_INTERPRETER, SETUP_FAILED, after_setup
 
 __all__ = ["CheckResult", "Estimate", "check_runs", "estimate_run"]
 
 TIMEOUT_S = 300.0
 """Importing torch from a cold network file system takes minutes."""
 
+NUM_STARTS = 2
+"""torchrun and then the ranks: each starts the interpreter and loads torch."""
+
 EVENT_BYTES_PER_RANK_S = 2000
 """About four lines a second of about half a KiB each (DESIGN 4.3)."""
-
 
 _INSTALL = "; install it there, or name another interpreter with the key python"
 
@@ -31,7 +35,8 @@ class CheckResult:
     """What the interpreters said.
 
     Attributes:
-        points: by point: num_parameters, num_steps, step_s, ..., and check_s, the seconds that the check took.
+        points: by point: num_parameters, num_steps, step_s, ..., and check_s, the CPU seconds that the check took: on a
+            busy machine it waits, and how long says nothing of the runs.
         interpreters: by interpreter: torch, torchvision, cuda, num_gpus, gpus.
     """
 
@@ -58,9 +63,9 @@ def check_runs(specs: Sequence[RunSpec]) -> CheckResult:
     result = CheckResult()
     problems: dict[tuple[str, str], list[str]] = {}
     for group in _groups(specs):
-        begun_s = time.monotonic()
+        begun_s = _cpu_of_children_s()
         answer = _ask(group)
-        check_s = time.monotonic() - begun_s
+        check_s = _cpu_of_children_s() - begun_s
         python = group[0].config.python or sys.executable
         result.interpreters[python] = {key: value for key, value in answer.items() if key != "points"}
         for point, facts in (answer.get("points") or {}).items():
@@ -74,13 +79,19 @@ def check_runs(specs: Sequence[RunSpec]) -> CheckResult:
     return result
 
 
+def _cpu_of_children_s() -> float:
+    """CPU seconds of all child processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def estimate_run(spec: RunSpec, facts: Mapping[str, Any], num_ranks: int) -> Estimate:
     """Estimate a run from the check's measured step.
 
     Training is the planned steps times the measured step, or the time budget where that is shorter; an evaluation takes
-    a third of a step for as many samples (forward only); start-up takes as long as the check did, which starts the same
-    interpreter and builds the same model and data. Disk is the event lines of all ranks over that time, and the weights
-    in 32 bits.
+    a third of a step for as many samples (forward only); start-up takes twice the CPU time of the check, which starts
+    the same interpreter and builds the same model and data: torchrun loads torch, and its ranks load it after that.
+    Disk is the event lines of all ranks over that time, and the weights in 32 bits.
     """
     num_steps, step_s = facts.get("num_steps"), facts.get("step_s")
     budget_s = spec.config.stop.minutes * 60 if spec.config.stop.minutes else None
@@ -88,7 +99,7 @@ def estimate_run(spec: RunSpec, facts: Mapping[str, Any], num_ranks: int) -> Est
     trained_s = min((s for s in (steps_s, budget_s) if s is not None), default=None)
     time_s = None
     if trained_s is not None:
-        time_s = facts.get("check_s", 0.0) + trained_s * (1 + _evaluation_ratio(spec, facts))
+        time_s = NUM_STARTS * facts.get("check_s", 0.0) + trained_s * (1 + _evaluation_ratio(spec, facts))
     weights = facts.get("num_parameters")
     disk_bytes = None
     if time_s is not None and weights is not None:
@@ -119,8 +130,8 @@ def _ask(group: Sequence[RunSpec]) -> dict[str, Any]:
     config = group[0].config
     python = config.python or sys.executable
     request = json.dumps({"runs": [spec.model_dump(mode="json") for spec in group]})
-    env = {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", **config.env}
-    argv = _argv(python, config.setup)
+    env = {**os.environ, "PYTHONUNBUFFERED": "1", **config.env, "PYTHONSAFEPATH": "1"}
+    argv = after_setup(config.setup, [python, "-m", "engine.worker", "--check"])
     try:
         done = subprocess.run(
             argv, input=request.encode(), capture_output=True, env=env, timeout=TIMEOUT_S, check=False
@@ -134,14 +145,6 @@ def _ask(group: Sequence[RunSpec]) -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         raise DdptuiError(f"{python} -m engine.worker --check did not answer within {TIMEOUT_S:.0f} s") from None
     return _read_answer(python, done)
-
-
-def _argv(python: str, setup: Sequence[str]) -> list[str]:
-    check = [python, "-m", "engine.worker", "--check"]
-    if not setup:
-        return check
-    # The set-up lines speak on stderr: stdout carries the answer.
-    return ["bash", "-c", "{ " + "\n".join(setup) + '\n} >&2 </dev/null && exec "$@"', "setup", *check]
 
 
 def _read_answer(python: str, done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
@@ -158,17 +161,31 @@ def _read_answer(python: str, done: subprocess.CompletedProcess[bytes]) -> dict[
 def _explain(python: str, done: subprocess.CompletedProcess[bytes]) -> DdptuiError:
     """Turn what a failed check wrote into one line: whose fault, and what to do."""
     lines = [line.strip() for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
-    last = lines[-1] if lines else f"exit code {done.returncode}"
+    last = lines[-1] if lines else ""
+    if last.startswith(SETUP_FAILED):
+        before = f" (it said: {lines[-2]})" if len(lines) > 1 else ""
+        return InputError(f"setup: {last.removeprefix('ddptui: ')}{before}")
+    if last.startswith(NO_INTERPRETER):
+        return InputError(f"python: {last.removeprefix('ddptui: ')} after the setup lines; give its path")
     if "No module named 'torch'" in last:
-        return InputError(
-            f"torch is not installed for {python}; install it there, or name another interpreter with python"
-        )
-    if "No module named 'torchvision'" in last or "torchvision" in last:
+        return InputError(f"torch is not installed for {python}{_INSTALL}")
+    if "torchvision" in last:
         return InputError(f"torchvision does not work for {python}: {last}")
     if "No module named 'engine" in last or "No module named engine" in last:
-        return InputError(
-            f"ddptui is not installed for {python}; install it there, or name another interpreter with python"
-        )
+        return InputError(f"ddptui is not installed for {python}{_INSTALL}")
+    said = f"; its last words: {last}" if last else "; it said nothing"
+    check = f"{python} -m engine.worker --check"
     if done.returncode < 0:
-        return DdptuiError(f"{python} -m engine.worker --check was killed by signal {-done.returncode}: {last}")
-    return InputError(f"{python} cannot train: {last}")
+        return DdptuiError(
+            f"{check} was killed by {_name_signal(-done.returncode)} as it tried a step of each point{said}"
+        )
+    if done.returncode == 0:
+        return InputError(f"{check} ended without an answer: no Python, or your model ended it{said}")
+    return InputError(f"{python} cannot train: {last or f'exit code {done.returncode} without a word'}")
+
+
+def _name_signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -267,6 +267,7 @@ def export(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out a command line; return the exit code. Errors become lines on stderr here and nowhere else."""
+    _open_closed_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     given, is_debug = _take_debug(given)
     try:
@@ -290,6 +291,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def _open_closed_streams() -> None:
+    """Python has no stream for a descriptor that is closed (``>&-``, some cron jobs): what is written goes nowhere."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 (open until the process ends)
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+
+
 def _take_debug(arguments: list[str]) -> tuple[list[str], bool]:
     """``--debug`` is understood everywhere on the line."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
@@ -309,7 +316,7 @@ def _complain(text: str, code: int) -> int:
 
 
 def _usage_line(error: Any) -> str:
-    message = error.format_message().rstrip(".")
+    message = error.format_message().rstrip(".").replace("Value error, ", "")
     command = error.ctx.command_path if error.ctx is not None else "ddptui"
     return f"{message[:1].lower()}{message[1:]} (see `{command} --help`)".replace("\n", " ")
 

@@ -20,6 +20,7 @@ from tui.output import (
     say,
     strip_escapes,
     write_line,
+    write_paragraph,
 )
 from tui.progress_text import describe_end
 from tui.report_command import write_reports
@@ -29,9 +30,9 @@ from tui.summary_columns import point_values
 
 __all__ = ["Closing", "close_runs"]
 
-HEADERS = ("point", "n", "samples/s", "throughput_speedup", "throughput_efficiency", "test accuracy", "time")
+HEADERS = ("point", "n", "samples/s", "throughput\n_speedup", "throughput\n_efficiency", "test\naccuracy", "time")
 
-MAX_NOTES = 8
+MAX_NOTES = 4
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,16 @@ def close_runs(results: ResultsPaths, runs: Sequence[NamedRun], gates: Sequence[
     points = {name: read_experiment(results.root, name).points for name in experiments}
     values = {(name, p.point): point_values(p) for name in experiments for p in points[name]}
     breaches = judge(gates, values)
+    reports, said = _write_reports(
+        results, experiments
+    )  # first: whoever closes stdout early gets the report all the same
     if not as_json:
         for name in experiments:
             write_line(f"\n{name}")
             _print_points(points[name])
     _say_failures(results, rows)
-    reports = _write_reports(results, experiments)
+    for line in said:
+        say(line)
     if as_json:
         print_json(
             {
@@ -88,12 +93,15 @@ def _print_points(points: Sequence[Any]) -> None:
         )
     print_table(HEADERS, rows, right=range(1, len(HEADERS)))
     baselines = {point.baseline_label for point in points if point.baseline_label}
-    write_line(f"* baseline: {'; '.join(sorted(baselines)) or 'none'}. Time: training and evaluation, median of n.")
+    write_paragraph(
+        f"* baseline: {'; '.join(sorted(baselines)) or 'none'}. Time: training and evaluation, median of n."
+    )
     notes = list(dict.fromkeys(f"{point.label}: {note}" for point in points for note in point.notes))
-    for note in notes[:MAX_NOTES]:
-        write_line(f"  {strip_escapes(note)}")
-    if len(notes) > MAX_NOTES:
-        write_line(f"  and {len(notes) - MAX_NOTES} more notes in the report")
+    shown = notes if len(notes) <= MAX_NOTES + 1 else notes[:MAX_NOTES]
+    for note in shown:
+        write_paragraph(f"  {strip_escapes(note)}")
+    if len(notes) > len(shown):
+        write_line(f"  and {len(notes) - len(shown)} more notes in the report")
 
 
 def _with_interval(estimate: Any) -> str:
@@ -114,19 +122,24 @@ def _say_failures(results: ResultsPaths, rows: Sequence[RunRow]) -> None:
         say(f"{row.tag}: {row.state}: {describe_end(row)}{logs}")
 
 
-def _write_reports(results: ResultsPaths, experiments: Sequence[str]) -> list[str]:
-    """Write each report and say where; one that cannot be written does not hide how the runs came out."""
+def _write_reports(results: ResultsPaths, experiments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Write each report; one that cannot be written does not hide how the runs came out.
+
+    Returns:
+        The paths, and a line about each report to be said.
+    """
     written: list[str] = []
+    lines: list[str] = []
     for name in experiments:
         try:
             paths = write_reports(results, name)
         except (DdptuiError, OSError) as error:
-            say(f"{name}: the report could not be written: {error}")
+            lines.append(f"{name}: no report: {error}")
             continue
         written += paths
         page = next((path for path in paths if path.endswith(".html")), None)
-        say(f"report: {page or ', '.join(paths)}")
-    return written
+        lines.append(f"report: {page or ', '.join(paths)}")
+    return written, lines
 
 
 def _compared_with(points: Mapping[str, Sequence[Any]], breach: Breach) -> str:

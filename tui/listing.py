@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from typing import Any
 
 from engine.store import ResultsPaths, read_json
@@ -22,11 +24,13 @@ from tui.run_row import RunReader, RunRow
 
 __all__ = ["list_results", "show_run"]
 
-COLUMNS = ("run", "state", "strategy", "world", "progress", "loss", "samples/s", "ended", "reason")
+COLUMNS = ("run", "state", "progress", "loss", "samples/s", "ended", "reason")
+"""Strategy and world size are in the id of the run; ``--json`` has them by themselves."""
 
 
 def list_results(results: ResultsPaths, *, as_json: bool) -> int:
     """Print every run of the results folder, by experiment."""
+    now_s = time.time()
     views = [RunReader(run).read() for run in list_named_runs(results)]
     if as_json:
         print_json([view.to_json() for view in views])
@@ -37,21 +41,19 @@ def list_results(results: ResultsPaths, *, as_json: bool) -> int:
         if number:
             write_line()
         write_line(experiment)
-        rows = [_cells(view) for view in views if view.experiment == experiment]
-        print_table(COLUMNS, rows, right=(3, 4, 5, 6))
+        rows = [_cells(view, now_s) for view in views if view.experiment == experiment]
+        print_table(COLUMNS, rows, right=(2, 3, 4))
     return 0
 
 
-def _cells(view: RunRow) -> tuple[str, ...]:
+def _cells(view: RunRow, now_s: float) -> tuple[str, ...]:
     return (
         view.id,
         view.state,
-        view.strategy or "n/a",
-        str(view.world_size or "n/a"),
         "n/a" if view.progress is None else f"{100 * view.progress:.0f}%",
         format_number(view.loss),
         format_number(view.samples_per_s),
-        format_when(view.ended_s) if view.is_terminal else "-",
+        format_when(view.ended_s, now_s) if view.is_terminal else "-",
         view.reason,
     )
 
@@ -70,7 +72,8 @@ def show_run(results: ResultsPaths, name: str, *, as_json: bool) -> int:
         write_line(f"{key:<22}{strip_escapes(value)}")
     write_line()
     for key, value in _flat(spec.get("config") or {}):
-        write_line(f"  {key:<30}{strip_escapes(str(value))}")
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        write_line(f"  {key:<30}{strip_escapes(text)}")
     write_line()
     for key, value in _files(run).items():
         write_line(f"{key:<22}{value}")

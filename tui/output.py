@@ -7,11 +7,13 @@ import math
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeGuard
 
 __all__ = [
+    "break_line",
     "format_bytes",
     "format_duration",
     "format_number",
@@ -23,9 +25,12 @@ __all__ = [
     "strip_escapes",
     "table_lines",
     "write_line",
+    "write_paragraph",
 ]
 
 UNKNOWN = "n/a"
+
+DAY_S = 86400
 
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
@@ -42,14 +47,32 @@ def strip_escapes(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Narrate on stderr, one line."""
+    """Narrate on stderr, one line; on a terminal it is broken between words."""
+    if sys.stderr.isatty():
+        text = break_line(text, shutil.get_terminal_size().columns)
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
+
+
+def break_line(text: str, width: int) -> str:
+    """Break ``text`` between words where it is wider than ``width``; words (paths, commands) stay whole."""
+    indent = "  " + " " * (len(text) - len(text.lstrip()))
+    lines = textwrap.wrap(
+        text, max(width, 20), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(lines)
 
 
 def write_line(text: str = "") -> None:
     """Write one line of the result on stdout."""
     sys.stdout.write(f"{text}\n")
+
+
+def write_paragraph(text: str) -> None:
+    """Write words on stdout: one line; on a terminal it is broken between words."""
+    if sys.stdout.isatty():
+        text = break_line(text, shutil.get_terminal_size().columns)
+    write_line(text)
 
 
 def print_json(value: Any) -> None:
@@ -62,7 +85,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right:
     """Write aligned columns on stdout; on a terminal no line is wider than it.
 
     Args:
-        headers: one per column.
+        headers: one per column; a newline in one makes a second line of headers.
         rows: text cells; control characters are taken out.
         right: the columns that hold numbers.
     """
@@ -75,7 +98,10 @@ def table_lines(
     headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), width: int | None = None
 ) -> list[str]:
     """Return the lines of a table; columns are as wide as their widest cell, lines are cut at ``width``."""
-    cells = [[strip_escapes(cell).replace("\n", " ") for cell in row] for row in (headers, *rows)]
+    num_lines = max(header.count("\n") for header in headers) + 1
+    heads = [["", "", *header.split("\n")][-num_lines:] for header in headers]
+    cells = [[head[line] for head in heads] for line in range(num_lines)]
+    cells += [[strip_escapes(cell).replace("\n", " ") for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
     lines = []
     for row in cells:
@@ -106,13 +132,16 @@ def format_ratio(value: Any) -> str:
 
 
 def format_duration(seconds: Any) -> str:
-    """Seconds as ``0.42s``, ``12s``, ``3:07`` or ``2:03:07``, or n/a."""
+    """Seconds as ``0.42s``, ``12s``, ``3:07``, ``2:03:07`` or ``4.5 days``, or n/a."""
     if not _is_known(seconds) or seconds < 0:
         return UNKNOWN
     if seconds < 10:
         return f"{seconds:.2g}s"
     if seconds < 59.5:
         return f"{seconds:.0f}s"
+    if seconds >= 3 * DAY_S:
+        years = seconds / DAY_S / 365.25
+        return f"{seconds / DAY_S:.1f} days" if years < 2 else f"{years:.3g} years"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
@@ -122,18 +151,20 @@ def format_bytes(size: Any) -> str:
     """Bytes in binary units, or n/a."""
     if not _is_known(size):
         return UNKNOWN
-    for unit in ("B", "KiB", "MiB"):
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if size < 1024:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
-    return f"{size:.1f} GiB"
+    return f"{size:,.4g} PiB"
 
 
-def format_when(time_s: Any) -> str:
-    """A Unix time as local date and time, or n/a."""
+def format_when(time_s: Any, now_s: float | None = None) -> str:
+    """A Unix time as local date and time, or n/a; where ``now_s`` is given, only the time if it is of the same day."""
     if not _is_known(time_s):
         return UNKNOWN
     try:
-        return datetime.fromtimestamp(time_s).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        when = datetime.fromtimestamp(time_s).astimezone()
+        today = None if now_s is None else datetime.fromtimestamp(now_s).astimezone().date()
     except (OverflowError, ValueError, OSError):  # no date that the calendar has
         return UNKNOWN
+    return when.strftime("%H:%M:%S" if when.date() == today else "%Y-%m-%d %H:%M:%S")

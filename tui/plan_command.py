@@ -26,9 +26,15 @@ __all__ = [
     "validate_file",
 ]
 
+PLAN_HEADERS = (
+    "run", "other axes", "world\n_size", "num\n_devices", "global\nbatch", "local\nbatch", "lr", "steps", "time", "disk"
+)  # fmt: skip
+IN_RUN_ID = ("strategy", "world_size")
+
 HOW_ESTIMATED = (
-    "time: start-up as long as the check took, planned steps x one step measured alone, evaluation forward only; "
-    "disk: event lines over that time and the weights"
+    "time: start-up as twice the CPU time of the check (torchrun loads torch, then the ranks do), planned steps x one "
+    "step measured alone, evaluation forward only, nothing else on the machine; disk: event lines over that time and "
+    "the weights"
 )
 
 
@@ -121,16 +127,20 @@ def _print_experiment(
     experiment: ExperimentPlan, results: ResultsPaths, estimates: Mapping[str, Estimate], num_gpus: int
 ) -> None:
     write_line(f"{experiment.name}: {_size(experiment)}")
-    headers = ("run", "axes", "world_size", "devices", "global_batch", "local_batch", "lr", "steps", "time", "disk")
     rows = []
     for spec in experiment.runs:
         sizes, estimate = _topology(spec, num_gpus), estimates[f"{experiment.name}/{spec.id}"]
-        axes = " ".join(f"{key}={value}" for key, value in spec.axes.items())
+        axes = " ".join(f"{key}={value}" for key, value in spec.axes.items() if key not in IN_RUN_ID)
         numbers = (sizes.world_size, sizes.num_devices, sizes.global_batch_size, sizes.local_batch_size)
         steps = format_number(estimate.num_steps or spec.config.stop.steps)
         cost = (steps, format_duration(estimate.time_s), format_bytes(estimate.disk_bytes))
         rows.append((spec.id, axes, *map(str, numbers), f"{sizes.lr:g}", *cost))
-    print_table(headers, rows, right=range(2, 10))
+    if any(row[1] for row in rows):
+        print_table(PLAN_HEADERS, rows, right=range(2, 10))
+    else:
+        columns = (PLAN_HEADERS, *rows)
+        headers, *rows = [(row[0], *row[2:]) for row in columns]
+        print_table(headers, rows, right=range(1, 9))
     for spec in experiment.runs:
         write_line()
         write_line(f"# {experiment.name}/{spec.id}")

@@ -36,18 +36,18 @@ def describe_progress(row: RunRow) -> str:
 
 
 def describe_end(row: RunRow) -> str:
-    """One line about a run that has ended."""
+    """One line about a run that has ended; narrow terminals cut its end, so what matters most comes first."""
     if row.state != RunState.SUCCEEDED:
         return strip_escapes(row.reason).replace("\n", " ") or "no reason known"
     parts = []
     if row.started_s is not None and row.ended_s is not None:
         parts.append(f"in {format_duration(row.ended_s - row.started_s)}")
-    if row.loss is not None:
-        parts.append(f"loss {format_number(row.loss)}")
-    if row.test_accuracy is not None:
-        parts.append(f"test accuracy {format_ratio(row.test_accuracy)}")
     if row.samples_per_s is not None:
         parts.append(f"{format_number(row.samples_per_s)} samples/s")
+    if row.test_accuracy is not None:
+        parts.append(f"test accuracy {format_ratio(row.test_accuracy)}")
+    if row.loss is not None:
+        parts.append(f"loss {format_number(row.loss)}")
     return "  ".join(parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,12 +12,12 @@ from engine.core.plan import Plan
 from engine.core.state import RunState
 from engine.core.wording import count
 from engine.store import ResultsPaths
-from tui.check import check_runs
+from tui.check import Estimate, check_runs
 from tui.follow_view import make_view
 from tui.gates import Gate, check_gates, parse_gate
 from tui.headless import Followed, Interrupts, follow
-from tui.output import say
-from tui.plan_command import HOW_ESTIMATED, describe_estimate, estimate_plan, num_gpus_of, say_notes, show_plan
+from tui.output import format_bytes, say
+from tui.plan_command import describe_estimate, estimate_plan, num_gpus_of, say_notes, show_plan
 from tui.prepare import check_results_folder, plan_file, read_plan
 from tui.run_names import NamedRun, list_named_runs
 from tui.run_row import RunReader
@@ -65,7 +66,8 @@ def run_file(options: RunOptions) -> int:
     runs = _enqueue(plan, supervisor, options)
     estimates = estimate_plan(plan, check.points, num_gpus_of(check))
     if runs:
-        say(f"{describe_estimate([estimates[run.tag] for run in runs])} ({HOW_ESTIMATED})")
+        _say_expected([estimates[run.tag] for run in runs], options.results)
+        _say_ahead(runs, options.results)
     if options.is_detached:
         where = "" if str(options.results.root) == "results" else f" --results {options.results.root}"
         queued = f"{count(len(runs), 'run')} queued, which go on by themselves"
@@ -88,6 +90,24 @@ def attach_to(results: ResultsPaths) -> int:
     say("Ctrl-C leaves, the runs go on; `ddptui stop` ends them")
     followed = _follow(runs, supervisor, may_stop=False)
     return _close(results, runs, [], followed, as_json=False)
+
+
+def _say_expected(estimates: Sequence[Estimate], results: ResultsPaths) -> None:
+    """What the runs will cost, and whether the disk has room for it."""
+    say(f"{describe_estimate(estimates)} (--dry-run says how this is estimated)")
+    size = sum(estimate.disk_bytes or 0 for estimate in estimates)
+    free = shutil.disk_usage(results.root).free
+    if size > free:
+        say(f"this is more than the {format_bytes(free)} that are free in {results.root}")
+
+
+def _say_ahead(runs: Sequence[NamedRun], results: ResultsPaths) -> None:
+    """Why nothing seems to happen: one run goes on at a time, and others came first."""
+    own = {run.tag for run in runs}
+    others = [run for run in list_named_runs(results) if run.tag not in own]
+    ahead = [run.tag for run in others if not RunReader(run).read().is_terminal]
+    if ahead:
+        say(f"waiting for {count(len(ahead), 'run')} queued before: {ahead[0]}{', ...' if len(ahead) > 1 else ''}")
 
 
 def _check_gates(gates: Sequence[Gate], plan: Plan) -> None:

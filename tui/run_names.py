@@ -1,4 +1,4 @@
-"""Which run a person means by a name: its id, a unique beginning of it, or ``experiment/run``."""
+"""Which run a person means by a name: its id, a unique beginning of it, ``experiment/run``, or an experiment of one."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def find_run(results: ResultsPaths, name: str) -> NamedRun:
 
 
 def _matching(runs: Sequence[NamedRun], name: str) -> list[NamedRun]:
-    """Exact names before beginnings of names."""
+    """Exact names before beginnings of names; an experiment means its run where it has only one."""
     exact = [run for run in runs if name in (run.paths.run_id, run.tag)]
     if exact or not name:
         return exact
     if "/" in name:
         return [run for run in runs if run.tag.startswith(name)]
-    return [run for run in runs if run.paths.run_id.startswith(name)]
+    return [run for run in runs if run.paths.run_id.startswith(name)] or [run for run in runs if run.experiment == name]
 
 
 def find_experiments(results: ResultsPaths, name: str | None) -> list[str]:

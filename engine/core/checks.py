@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -12,15 +12,14 @@ from pydantic_core import ErrorDetails
 from engine.core.document import Path
 from engine.core.errors import Problem
 from engine.core.layers import Layer, dotted, merge, nest, value_at
+from engine.core.plan_catalog import PlanCatalog
 from engine.core.schema import allowed_at, closed_keys_at, sample_at
 from engine.core.spec import RunConfig
-from engine.core.topology import StrategyTraits
 from engine.core.wording import did_you_mean, list_names, show
 
 __all__ = [
     "CheckedLayer",
     "Mistake",
-    "PlanCatalog",
     "check_layer",
     "fill_missing",
     "find_mistakes",
@@ -31,27 +30,6 @@ __all__ = [
 
 _MAX_HINTS = 200
 """Looking for near misses is slow: a file of thousands of unknown keys gets hints for the first ones only."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlanCatalog:
-    """What can be named in the file: name -> one line about it.
-
-    Attributes:
-        strategies: as ``[experiment] strategy`` names them.
-        traits: of every strategy.
-        models: names of the catalog.
-        datasets: names of the catalog.
-        losses: built-in losses.
-        metrics: built-in metrics.
-    """
-
-    strategies: Mapping[str, str]
-    traits: Mapping[str, StrategyTraits]
-    models: Mapping[str, str]
-    datasets: Mapping[str, str]
-    losses: Mapping[str, str] = field(default_factory=lambda: {"cross_entropy": "", "mse": "", "nll": ""})
-    metrics: Mapping[str, str] = field(default_factory=lambda: {"accuracy": ""})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,6 +36,9 @@ _CLEARER = {
     "Invalid statement": "this is neither `key = value` nor a [table] header",
     "Cannot overwrite a value": "this key is already given above",
     "Unterminated string": "a string is not closed before the end of the file",
+    "Illegal character '\\n'": "the text has no closing quote on its line",
+    "Expected '=' after a key in a key/value pair": "expected '=' after the key; a key with a space or a letter beyond "
+    "a-z needs quotes",
 }
 
 
@@ -121,13 +124,19 @@ def parse_document(text: str, file: str) -> Document:
         file=file, text=text, data=data, key_points=keys, value_points=values, lines=content.split(b"\n")
     )
     problems = [
-        document.problem(path, message, key=".".join(str(part) for part in path[:8]))
+        document.problem(path, message, key=_name_of(path))
         for path, value in nested_values(data)
         if (message := unusable_value(path, value))
     ]
     if problems:
         raise InputError(problems)
     return document
+
+
+def _name_of(path: Path) -> str:
+    """The key as the user wrote it: of an experiment's key without the experiment, as in every other message."""
+    own = path[2:] if path[0] == "experiment" and len(path) > 2 else path
+    return ".".join(str(part) for part in own[:8])
 
 
 def nested_values(data: object) -> Iterator[tuple[Path, Any]]:

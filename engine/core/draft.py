@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 
 from engine.core.baseline import BaselineChoice, choose_baselines, default_baseline
-from engine.core.checks import PlanCatalog
 from engine.core.document import Document, Path
 from engine.core.errors import Problem
 from engine.core.experiments import Experiment
 from engine.core.layers import dotted
 from engine.core.matrix import Axis, read_axes
 from engine.core.partial import PartialPoint, read_partial
+from engine.core.plan_catalog import PlanCatalog
 from engine.core.points import DraftPoint, PointMaker
 from engine.core.wording import show
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.core.checks import PlanCatalog, check_layer, find_mistakes
+from engine.core.checks import check_layer, find_mistakes
 from engine.core.document import Document, Path
 from engine.core.errors import Problem
 from engine.core.layers import Layer, Source, merge
+from engine.core.plan_catalog import PlanCatalog
 from engine.core.schema import SHARED_SETTINGS, ExperimentSettings
 from engine.core.spec import RunConfig
 from engine.core.wording import did_you_mean, list_names, show

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.core.checks import PlanCatalog, check_layer, find_mistakes
+from engine.core.checks import check_layer, find_mistakes
 from engine.core.document import Path
 from engine.core.errors import Problem
 from engine.core.experiments import Setting
 from engine.core.layers import Layer, Source, dotted, expand_keys, leaf_paths, nest
+from engine.core.plan_catalog import PlanCatalog
 from engine.core.schema import is_table_at
 from engine.core.spec import RunConfig
 from engine.core.wording import show

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.core.events import Event
 from engine.core.fields import mapping, number, number_map, text, whole, whole_or
 from engine.core.rank_record import RankRecord, Window
 from engine.core.run_record import Evaluation, NodeLoad, RunRecord, mean_accuracy, mean_loss
-from engine.core.spec import RunSpec
 from engine.core.summary import make_summary
+
+if TYPE_CHECKING:
+    from engine.core.spec import RunSpec  # loads pydantic, and listings fold lines too
 
 __all__ = ["RunFold", "RunProgress"]
 
@@ -66,7 +68,7 @@ class RunFold:
     """
 
     def __init__(self, spec: RunSpec | Mapping[str, Any]) -> None:
-        spec = spec.model_dump() if isinstance(spec, RunSpec) else dict(spec)
+        spec = dict(spec) if isinstance(spec, Mapping) else spec.model_dump()
         self.record = RunRecord(spec=spec, config=mapping(spec, "config"))
 
     def add(self, event: Event | None) -> None:
@@ -158,11 +160,16 @@ class RunFold:
         )
 
     def _add_system(self, event: Event) -> None:
-        """Add a sample that tells the ranks from the others: before and after them, and where the use of one is not
-        known yet (its first sample), all of the load would look like other processes'."""
+        """Add a sample that tells the ranks from the others.
+
+        Before and after them, and where the use of one is not known yet (its first sample), all of the load would look
+        like that of other processes.
+        """
         cpu_percent = number(event, "cpu_percent")
         ranks = mapping(event, "ranks").values()
-        used = [value for rank in ranks if isinstance(rank, dict) and (value := number(rank, "cpu_percent")) is not None]
+        used = [
+            value for rank in ranks if isinstance(rank, dict) and (value := number(rank, "cpu_percent")) is not None
+        ]
         if cpu_percent is None or not used or len(used) < len(ranks):
             return
         load = self.record.loads.setdefault(whole_or(event, "node_rank", 0), NodeLoad())

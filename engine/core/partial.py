@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.core.checks import PlanCatalog, check_layer
+from engine.core.checks import check_layer
 from engine.core.document import Path
 from engine.core.errors import Problem
 from engine.core.layers import Layer, Source, dotted, expand_keys, leaf_paths, value_at
 from engine.core.matrix import Axis
+from engine.core.plan_catalog import PlanCatalog
 from engine.core.spec import RunConfig
 from engine.core.wording import plain
 

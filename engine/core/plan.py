@@ -8,17 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engine.core.checks import PlanCatalog
 from engine.core.document import parse_document
 from engine.core.draft import MAX_RUNS, Draft, too_many_runs
 from engine.core.errors import InputError, Problem
 from engine.core.experiments import read_experiments
 from engine.core.layers import dotted, parse_sets
+from engine.core.plan_catalog import PlanCatalog
 from engine.core.spec import RunConfig, RunSpec
 from engine.core.topology import Topology
 from engine.core.wording import count, did_you_mean, list_names
 
-__all__ = ["MAX_RUNS", "ExperimentPlan", "Plan", "PlanCatalog", "PointInfo", "make_plan", "own_targets"]
+__all__ = ["MAX_RUNS", "ExperimentPlan", "Plan", "PointInfo", "make_plan", "own_targets"]
 
 _MAX_PROBLEMS = 200
 _HASH_LENGTH = 6
@@ -111,7 +111,7 @@ def make_plan(
         file: as the user named it, for messages.
         catalog: what can be named.
         sets: ``a.b=c`` arguments of ``--set``, over every experiment.
-        only: shell patterns on experiment names, run ids and points; empty for all.
+        only: shell patterns on experiment names, run ids and points, or beginnings of points; empty for all.
         smoke: every point once, for five steps, in experiments named ``...-smoke``.
         project_dir: the folder of the file.
         code_digest: digest of the user's own modules, from their sorted ``package.module:attribute`` names; it is
@@ -266,7 +266,8 @@ def _select(plans: Sequence[ExperimentPlan], only: Sequence[str]) -> list[Experi
         runs = []
         for run in plan.runs:
             names = (plan.name, plan.name.removesuffix("-smoke"), run.id, run.point, f"{plan.name}/{run.id}")
-            hits = [pattern for pattern in only if any(fnmatch.fnmatchcase(name, pattern) for name in names)]
+            beginnings = (run.id, run.point)
+            hits = [pattern for pattern in only if _is_meant(pattern, names, beginnings)]
             matched.update(hits)
             if hits:
                 runs.append(run)
@@ -276,6 +277,12 @@ def _select(plans: Sequence[ExperimentPlan], only: Sequence[str]) -> list[Experi
     if problems:
         raise InputError(problems)
     return selected
+
+
+def _is_meant(pattern: str, names: Sequence[str], beginnings: Sequence[str]) -> bool:
+    """Whether ``--only`` names one of ``names``, or the beginning of a point up to a dash, as ``--fail-if`` does."""
+    is_named = any(fnmatch.fnmatchcase(name, pattern) for name in names)
+    return is_named or any(fnmatch.fnmatchcase(name, f"{pattern}-*") for name in beginnings)
 
 
 def _with_runs(plan: ExperimentPlan, runs: list[RunSpec]) -> ExperimentPlan:

@@ -10,15 +10,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from engine.core.checks import PlanCatalog, fill_missing, find_mistakes, mentioned_path
+from engine.core.checks import fill_missing, find_mistakes, mentioned_path
 from engine.core.document import Path
 from engine.core.errors import Problem
 from engine.core.experiments import Experiment
 from engine.core.layers import Layer, leaf_paths, merge_config, source_of, value_at
 from engine.core.matrix import Axis, AxisValue
 from engine.core.partial import PartialPoint, config_value
+from engine.core.plan_catalog import PlanCatalog, StrategyTraits
 from engine.core.spec import RunConfig
-from engine.core.topology import StrategyTraits, Topology, make_topology
+from engine.core.topology import Topology, make_topology
 from engine.core.wording import count, plain
 
 __all__ = ["DraftPoint", "PointMaker"]

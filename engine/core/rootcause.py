@@ -1,7 +1,7 @@
 """Why a run failed, in one line: torchrun names the first process that it saw fall, which is often a victim.
 
-The order of blame: an error that is not about a peer, death by a signal, an exit code without a word, an exit that came
-too early, an error about a peer, and what the log of the node says last.
+The order of blame: an error that is not about a peer, a SIGTERM to torchrun, death by a signal, an exit code without a
+word, an exit that came too early, an error about a peer, and what the log of the node says last.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _COMPLAINT = re.compile(r"error|cannot|denied|not found|no such", re.IGNORECASE)
 """What a line of a shell or of the loader says when nothing better is there."""
 
 _NO_DDPTUI = re.compile(r"^(?P<python>.*): Error while finding module specification for 'ddptui\.start'")
+_TORCHRUN_TOLD = re.compile(r"SignalException: Process \d+ got signal: (?P<signal>\d+)")
 _TORCHRUN_ONLY = ("ChildFailedError", "SignalException")
 
 
@@ -73,6 +74,9 @@ def root_cause(
     death = _first_death(exits)
     if own is not None and not _came_before(death, errors[own]):
         return _describe_error(own, errors[own])
+    told = _signal_to_torchrun(log)
+    if told is not None and (death is None or death.exit_code == -signal.SIGTERM):  # which it passes on to its ranks
+        return f"torchrun: told to stop by {told} from outside"
     if death is not None:
         memory = " (kernel out-of-memory)" if is_out_of_memory and death.exit_code == -signal.SIGKILL else ""
         return f"rank {death.rank}: killed by {signal_name(death.exit_code)}{memory}"
@@ -117,6 +121,11 @@ def _is_complaint(line: str) -> bool:
 def _earliest_error(errors: Mapping[int, Mapping[str, Any]], *, is_peer_error: bool) -> int | None:
     ranks = [rank for rank, error in errors.items() if bool(error.get("is_peer_error")) is is_peer_error]
     return min(ranks, key=lambda rank: _time(errors[rank]), default=None)
+
+
+def _signal_to_torchrun(log: Sequence[str]) -> str | None:
+    match = next((found for line in reversed(log) if (found := _TORCHRUN_TOLD.search(line))), None)
+    return None if match is None else signal_name(-int(match["signal"]))
 
 
 def _first_death(exits: Sequence[RankExit]) -> RankExit | None:

@@ -115,6 +115,8 @@ def _entry(item: object) -> QueueEntry | None:
     experiment, run_id, queued_s = text(item, "experiment"), text(item, "run_id"), number(item, "queued_s")
     if not experiment or not run_id or queued_s is None:
         return None
+    if any("/" in name or name.startswith(".") for name in (experiment, run_id)):  # it would lead out of the folder
+        return None
     return QueueEntry(
         experiment=experiment,
         run_id=run_id,

@@ -28,8 +28,10 @@ class Evaluation:
 
 @dataclass(kw_only=True)
 class NodeLoad:
-    """CPU use summed over a node's ``system`` lines that know every rank's: its own in percent of all cores, the ranks'
-    of one core."""
+    """CPU use summed over the ``system`` lines of a node that know every rank's.
+
+    The node's own is in percent of all cores, the ranks' in percent of one.
+    """
 
     num_samples: int = 0
     cpu_percent: float = 0.0

@@ -162,6 +162,8 @@ def _words(model: type[BaseModel], node: Node) -> str:
     if kind == "string":
         pattern = "letters, digits, '.', '_' and '-', beginning with a letter or digit, at most 100 characters"
         return f"text of {pattern}" if "pattern" in node else "text in quotes"
+    if kind == "object" and node.get("required"):
+        return f"a table with {', '.join(node['required'])}"
     words = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "object": "a table"}
     return words.get(str(kind), "any value") + _bounds(node)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 __all__ = [
     "Ddp",
@@ -202,6 +202,14 @@ class RunConfig(Strict):
     env: dict[str, str] = {}
     setup: list[str] = []
     """Shell lines run before the ranks start (``module load ...``)."""
+
+    @field_validator("env")
+    @classmethod
+    def _variables_have_names(cls, env: dict[str, str]) -> dict[str, str]:
+        wrong = [f'"{name}"' for name in env if not name or "=" in name]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)} cannot name a variable; a name is not empty and holds no =")
+        return env
 
     @model_validator(mode="after")
     def _keys_agree(self) -> Self:

@@ -40,16 +40,17 @@ def make_summary(
         num_attempts: where it is known; else the newest attempt that the lines name.
     """
     epochs = _epoch_rows(record)
+    whole_epochs = _whole(epochs, record.started("steps_per_epoch"))
     missing_ranks = _missing_ranks(record)
     summary = {
         "format": 1,
         **_identity(record, status),
         **_sizes(record),
-        "epochs_done": len(epochs),
+        "epochs_done": len(whole_epochs),
         "samples_seen": sum(w.samples for r in record.ranks.values() for w in r.windows) or None,
         "stop_reason": next((reason for r in record.ordered() if (reason := text(r.stop, "reason"))), None),
         **_steady_part(record, missing_ranks),
-        "time": _times(record, epochs),
+        "time": _times(record, epochs, whole_epochs),
         "epochs": epochs,
         "final": {name: _last(epochs, name) for name in _EPOCH_FIGURES},
         "best": _best(epochs),
@@ -145,9 +146,18 @@ def _steady_part(record: RunRecord, missing_ranks: Sequence[int]) -> dict[str, A
     }
 
 
-def _times(record: RunRecord, epochs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Seconds of the run; each is the slowest rank's, since the others wait for it. So the parts may be of different
-    ranks, and the total less than their sum."""
+def _whole(epochs: Sequence[dict[str, Any]], steps_per_epoch: int | None) -> list[dict[str, Any]]:
+    """The epochs of which every step was taken; the last one of a run with a budget may be shorter."""
+    return [row for row in epochs if steps_per_epoch is None or row["num_steps"] >= steps_per_epoch]
+
+
+def _times(
+    record: RunRecord, epochs: Sequence[Mapping[str, Any]], whole_epochs: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Seconds of the run; each is the slowest rank's, since the others wait for it.
+
+    So the parts may be of different ranks, and the total less than their sum.
+    """
     ranks = record.ordered()
 
     def slowest(key: str, column: str) -> float | None:
@@ -172,8 +182,8 @@ def _times(record: RunRecord, epochs: Sequence[Mapping[str, Any]]) -> dict[str, 
         "eval_s": eval_s,
         "snapshot_s": snapshot_s,
         "total_s": total_s,
-        "epoch_s_mean": _mean(epochs, "epoch_s"),
-        "epoch_train_s_mean": _mean(epochs, "train_s"),
+        "epoch_s_mean": _mean(whole_epochs, "epoch_s"),
+        "epoch_train_s_mean": _mean(whole_epochs, "train_s"),
     }
 
 
@@ -207,6 +217,7 @@ def _epoch_row(record: RunRecord, epoch: int) -> dict[str, Any]:
         "train_s": max((part.train_s for part in parts if part.train_s is not None), default=None),
         "eval_s": sum(eval_s) if eval_s else None,
         "epoch_s": max((part.epoch_s for part in parts if part.epoch_s is not None), default=None),
+        "num_steps": max((part.num_steps for part in parts), default=0),
         "samples": samples or None,
     }
 

@@ -5,26 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from engine.core.plan_catalog import StrategyTraits
 from engine.core.spec import RunConfig
 
-__all__ = ["StrategyTraits", "Topology", "make_topology"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class StrategyTraits:
-    """What the plan must know of a strategy without importing it.
-
-    Attributes:
-        is_one_process: runs in a single rank, so ``world_size`` and ``nodes`` must be 1.
-        devices_from: the dotted key that holds its number of devices; "" where each rank is a device.
-        num_driver_ranks: ranks that only drive and compute nothing.
-        is_data_parallel: whether the devices share each global batch.
-    """
-
-    is_one_process: bool = False
-    devices_from: str = ""
-    num_driver_ranks: int = 0
-    is_data_parallel: bool = True
+__all__ = ["Topology", "make_topology"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from engine.catalog import STRATEGY_TRAITS
 from engine.core.cores import assign_cores, threads_per_rank
+from engine.core.plan_catalog import StrategyTraits
 from engine.core.spec import RunSpec
-from engine.core.topology import StrategyTraits
 from engine.launchers.torchrun import Launch, agent_arguments, agent_command, agent_environment
 from engine.store import AttemptPaths, RunPaths
 

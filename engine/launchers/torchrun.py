@@ -13,9 +13,12 @@ from engine.core.spec import RunSpec
 __all__ = [
     "HANDLED_SIGNALS",
     "MEMORY_ENVIRONMENT",
+    "NO_INTERPRETER",
     "RANK_MODULE",
+    "SETUP_FAILED",
     "WORKER_MODULE",
     "Launch",
+    "after_setup",
     "agent_arguments",
     "agent_command",
     "agent_environment",
@@ -27,6 +30,8 @@ __all__ = [
 
 WORKER_MODULE = "engine.worker"
 RANK_MODULE = "ddptui.start"
+SETUP_FAILED = "ddptui: setup line failed"
+NO_INTERPRETER = "ddptui: the interpreter"
 HANDLED_SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1,SIGUSR2"
 """torchrun dies of any other signal and leaves its ranks behind."""
 
@@ -102,9 +107,17 @@ def agent_command(python: str, setup: Sequence[str], arguments: Sequence[str]) -
         setup: shell lines that run first in the same shell; one that fails ends the run.
         arguments: of ``agent_arguments``.
     """
-    argv = [python, "-m", RANK_MODULE, "--agent", "--", *arguments]
+    return after_setup(setup, [python, "-m", RANK_MODULE, "--agent", "--", *arguments])
+
+
+def after_setup(setup: Sequence[str], argv: Sequence[str]) -> list[str]:
+    """Return the argv that runs the setup lines in a shell and then becomes ``argv``; ``argv`` itself without any.
+
+    The lines read nothing and speak on stderr: stdin and stdout belong to ``argv``. One that fails ends it all with a
+    line on stderr that begins with ``SETUP_FAILED``.
+    """
     if not setup:
-        return argv
+        return list(argv)
     return ["bash", "-c", _setup_script(setup), "setup", *argv]
 
 
@@ -256,9 +269,12 @@ def _setup_script(setup: Sequence[str]) -> str:
     return "\n".join([_SETUP_HEAD, *lines, _SETUP_TAIL])
 
 
-_SETUP_HEAD = """\
-ddptui_check() { [ "$1" = 0 ] || { echo "ddptui: setup line failed with exit code $1: $2" >&2; exit 1; }; }"""
+_SETUP_HEAD = f"""\
+exec 3<&0 4>&1 </dev/null >&2
+trap 'echo "{SETUP_FAILED}: the shell ended with exit code $?"' EXIT
+ddptui_check() {{ [ "$1" = 0 ] || {{ trap - EXIT; echo "{SETUP_FAILED} with exit code $1: $2"; exit 1; }}; }}"""
 
-_SETUP_TAIL = """\
-command -v "$1" >/dev/null || { echo "ddptui: the interpreter $1 does not exist" >&2; exit 127; }
-exec "$@\""""
+_SETUP_TAIL = f"""\
+trap - EXIT
+command -v "$1" >/dev/null || {{ echo "{NO_INTERPRETER} $1 does not exist"; exit 127; }}
+exec "$@" <&3 >&4 3<&- 4>&-"""

@@ -44,7 +44,7 @@ def draw_loss_vs_epoch(data: ExperimentData, folder: Path) -> Drawn:
 
 def draw_loss_vs_time(data: ExperimentData, folder: Path) -> Drawn:
     """Training and validation loss side by side against wall time (training and evaluation, start-up apart)."""
-    return _draw(data, folder, "loss_vs_time", "Loss over time", _LOSSES, by_time=True)
+    return _draw(data, folder, "loss_vs_time", "Loss", _LOSSES, by_time=True)
 
 
 def _draw(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ __all__ = ["draw_axis_bars", "draw_efficiency", "draw_speedup", "draw_throughput
 Choice = Callable[[PointRow], Estimate | None]
 
 MAX_BAR_GROUPS = 8
+
+MAX_TICK_CHARACTERS = 60
+"""What fits side by side below a panel of bars; beyond it the words stand upright."""
 
 
 def draw_speedup(data: ExperimentData, folder: Path) -> Drawn:
@@ -80,10 +84,12 @@ def _draw_scaling(
 
 def _side_by_side(points: Sequence[PointRow], counts: Sequence[int]) -> dict[str, float]:
     """Where each point is drawn: points with the same number of devices stand a little apart."""
-    step = min(0.022 * max(counts[-1] - counts[0], 1), 0.1)
+    gap = min((after - before for before, after in pairwise(counts)), default=1)
     places: dict[str, float] = {}
     for count in counts:
         here = [point.point for point in points if point.num_devices == count]
+        # All of them stay so near to their count that nobody takes them for another.
+        step = min(0.022 * max(counts[-1] - counts[0], 1), 0.1, 0.4 * gap / len(here))
         for index, point in enumerate(here):
             places[point] = count + (index - (len(here) - 1) / 2) * step
     return places
@@ -154,12 +160,13 @@ def _draw_groups(
     panel: Axes, points: Sequence[PointRow], axis: str, values: Sequence[str], groups: Sequence[str], choose: Choice
 ) -> None:
     looks = looks_of(groups)
-    width = 0.8 / len(groups)
-    for place, value in enumerate(values):
-        here = [
-            p for p in points if str(p.axes.get(axis)) == value and choose(p) is not None and _others(p, axis) in looks
-        ]
-        here.sort(key=lambda p: list(looks).index(_others(p, axis)))
+    drawn = sorted(
+        (p for p in points if choose(p) is not None and _others(p, axis) in looks),
+        key=lambda p: list(looks).index(_others(p, axis)),
+    )
+    by_value = {value: [p for p in drawn if str(p.axes.get(axis)) == value] for value in values}
+    width = 0.8 / max(len(here) for here in by_value.values())
+    for place, here in enumerate(by_value.values()):
         for index, point in enumerate(here):
             best = choose(point)
             assert best is not None
@@ -171,7 +178,10 @@ def _draw_groups(
                 hatch=looks[group].hatch, edgecolor="white", linewidth=0.5, yerr=error, capsize=3,
                 error_kw={"elinewidth": 1.2}, label=group or "all",
             )  # fmt: skip
-    panel.set_xticks(range(len(values)), [short_text(value) for value in values])
+    shown = [short_text(value) for value in values]
+    panel.set_xticks(range(len(values)), shown)
+    if sum(len(value) + 2 for value in shown) > MAX_TICK_CHARACTERS:
+        panel.tick_params(axis="x", labelrotation=90)
     panel.grid(visible=False, axis="x")
 
 

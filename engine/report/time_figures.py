@@ -21,7 +21,7 @@ __all__ = ["draw_epoch_time", "draw_step_time", "draw_system"]
 
 Parts = dict[str, float]
 
-EVALUATION, OUTSIDE = "evaluation", "outside steps (warm-up, snapshots, ...)"
+EVALUATION, OUTSIDE = "evaluation", "outside steps"
 _DRAWN_PHASES = (*PHASES, EVALUATION, OUTSIDE)
 
 _PHASE_LOOKS = {
@@ -42,9 +42,9 @@ MAX_SYSTEM_POINTS = 2000
 
 
 def draw_epoch_time(data: ExperimentData, folder: Path) -> Drawn:
-    """Mean epoch of each point, stacked by phase, evaluation included."""
+    """Mean whole epoch of each point after the first (the warm-up), stacked by phase, evaluation included."""
     return _draw_stacks(
-        data, folder, "epoch_time_by_phase", "Epoch time by phase", "mean time of an epoch (s)",
+        data, folder, "epoch_time_by_phase", "Epoch time by phase", "mean time of an epoch after the first (s)",
         [(point, _median_parts([_epoch_parts(run) for run in data.runs_of(point.point)])) for point in data.points],
     )  # fmt: skip
 
@@ -63,18 +63,19 @@ def _step_parts(run: RunData) -> Parts:
 
 
 def _epoch_parts(run: RunData) -> Parts:
-    """Phases of the steady step times the steps of an epoch, evaluation, and what is left of the measured epoch."""
-    num_steps, epoch_s = number(run.summary, "num_steps"), number(mapping(run.summary, "time"), "epoch_s_mean")
-    phases = _step_parts(run)
+    """The epochs that the steady phases are of: those times the steps, evaluation, and what is left of the epoch."""
+    steps, phases = number(run.summary, "steps_per_epoch"), _step_parts(run)
     rows = [row for row in sequence(run.summary, "epochs") if isinstance(row, dict)]
-    if not phases or num_steps is None or epoch_s is None or not rows:
+    whole_epochs = [row for row in rows if (num := number(row, "num_steps")) is None or num >= (steps or 0)]
+    counted = whole_epochs[1:] or whole_epochs
+    epoch_s = [value for row in counted if (value := number(row, "epoch_s")) is not None]
+    if not phases or steps is None or not epoch_s:
         return {}
-    steps = num_steps / len(rows)  # that were taken: a run may end within an epoch
     parts = {name: value / 1000 * steps for name, value in phases.items()}
-    eval_s = [value for row in rows if (value := number(row, "eval_s")) is not None]
+    eval_s = [value for row in counted if (value := number(row, "eval_s")) is not None]
     if eval_s:
-        parts[EVALUATION] = sum(eval_s) / len(rows)
-    parts[OUTSIDE] = max(epoch_s - sum(parts.values()), 0.0)
+        parts[EVALUATION] = sum(eval_s) / len(counted)
+    parts[OUTSIDE] = max(sum(epoch_s) / len(epoch_s) - sum(parts.values()), 0.0)
     return parts
 
 
@@ -107,7 +108,7 @@ def _draw_stacks(
     for place, total in enumerate(left):
         axes.annotate(f"{total:.3g}", (total, place), (5, 0), textcoords="offset points", va="center", fontsize=9)
     axes.set_yticks(range(len(known)), [short_text(point.label) for point, _ in known])
-    axes.invert_yaxis()
+    axes.set_ylim(len(known) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(y_label)
     axes.set_xlim(left=0, right=1.1 * max(left) or 1.0)

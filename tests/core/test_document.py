@@ -101,7 +101,9 @@ def test_what_toml_1_1_adds_keeps_its_places():
     ("text", "line", "column", "words"),
     [
         ("a = 1\nb = ddp\n", 2, 5, "quotes"),
-        ("a = 1\nb\n", 2, 2, "Expected '='".lower()),
+        ("a = 1\nb\n", 2, 2, "expected '='"),
+        ('a = "x\n', 1, 7, "no closing quote on its line"),
+        ("ä = 1", 1, 1, ""),
         ("a = 1\n\na = 2\n", 3, 6, "already given"),
         ("a = 1\n= 2", 2, 1, "key"),
         ('a = """\nx\n', 2, 2, "not closed"),

@@ -268,6 +268,15 @@ def test_other_load_is_named_but_not_by_the_load_average_which_still_holds_the_r
     ]
 
 
+def test_an_epoch_that_a_budget_cut_short_is_neither_done_nor_part_of_the_mean_epoch():
+    events = [start(0, world_size=1, steps_per_epoch=10), *[step(0, i, epoch=i // 10) for i in range(13)]]
+    result = summary(*events, epoch_stop(0, 0), epoch_stop(0, 1, num_steps=3, train_s=0.3, epoch_s=0.8))
+    assert (result["epochs_done"], result["num_steps"]) == (1, 13)
+    assert (result["time"]["epoch_s_mean"], result["time"]["epoch_train_s_mean"]) == (1.5, 1.0)
+    assert [row["num_steps"] for row in result["epochs"]] == [10, 3]
+    assert result["time"]["total_s"] == pytest.approx(1.3)  # nothing but epochs was heard of
+
+
 def test_the_load_of_ranks_whose_use_is_not_known_yet_is_not_put_down_to_others():
     env = {"host": "h", "num_cores": 2}
 

@@ -527,3 +527,15 @@ def test_ten_thousand_points_are_all_different_and_all_compared():
     experiment = only_experiment(X + body)
     assert len({run.id for run in experiment.runs}) == len({point.point for point in experiment.points}) == 10_000
     assert all(point.baseline for point in experiment.points)
+
+
+def test_only_takes_the_beginning_of_a_point_up_to_a_dash():
+    body = X + '[experiment.matrix]\nstrategy = ["single", "ddp"]\nworld_size = [1, 2, 12]\nlocal_batch_size = [4]\n'
+    defaults = DEFAULTS.replace("global_batch_size = 64\n", "")
+    runs = plan(body, defaults=defaults, only=["ddp-w1"]).runs
+    assert [(run.config.strategy, run.config.world_size) for run in runs] == [("ddp", 1)]
+
+
+def test_a_variable_without_a_usable_name_is_refused_at_env() -> None:
+    (problem,) = problems_of('env = { "A=B" = "1" }')
+    assert '"A=B" cannot name a variable' in problem

@@ -113,3 +113,12 @@ def test_a_reason_is_one_line_of_bearable_length() -> None:
 
 def test_exit_codes_name_their_signal() -> None:
     assert [signal_name(code) for code in (0, 1, -9, -1000)] == [None, None, "SIGKILL", "signal 1000"]
+
+
+def test_a_signal_to_torchrun_is_not_the_fault_of_the_ranks_that_it_passed_it_on_to() -> None:
+    log = ["torch.distributed.elastic.multiprocessing.api.SignalException: Process 7 got signal: 15"]
+    told = "torchrun: told to stop by SIGTERM from outside"
+    assert cause((0, -15, 1.0), (1, -15, 1.0), log=log) == told
+    assert cause((0, 75, 1.0), (1, 75, 1.1), log=log) == told
+    assert cause((1, -9, 1.0), (0, -15, 1.1), log=log) == "rank 1: killed by SIGKILL"
+    assert cause((0, 1, 1.0), errors={0: error("ValueError", "bad", 0.9)}, log=log) == "rank 0: ValueError: bad"

@@ -43,3 +43,9 @@ def test_odd_entries_of_a_file_are_left_out_and_doubles_count_once():
     queue = RunQueue.from_json({"active": [good], "waiting": [*odd, good, {**good, "run_id": "c"}]})
     assert (ids(queue.active), ids(queue.waiting)) == ("a", "c")
     assert RunQueue.from_json({"active": "x", "waiting": {"a": 1}}) == RunQueue()
+
+
+def test_a_name_that_leads_out_of_the_results_folder_is_none():
+    names = [("..", "a"), ("e", ".."), ("e", "../../a"), ("/tmp", "a"), ("e", "a")]
+    waiting = [{"experiment": experiment, "run_id": run_id, "queued_s": 1.0} for experiment, run_id in names]
+    assert [entry.key for entry in RunQueue.from_json({"waiting": waiting}).waiting] == [("e", "a")]

@@ -10,7 +10,9 @@ import pytest
 
 from engine.core.errors import InputError
 from engine.report.collect import is_safe_name, read_experiment
-from engine.report.tables import export_events
+from engine.report.scaling_figures import _side_by_side
+from engine.report.tables import export_events, system_rows
+from engine.report.time_figures import _epoch_parts
 from engine.report.write import write_report
 from engine.store import write_json
 
@@ -217,3 +219,39 @@ def test_events_are_exported_as_one_tidy_table(maker):
     assert {row["run"] for row in rows} == {"single-d1-r0"}
     assert any(row["name"] == "phases.forward" for row in rows)
     assert any(row["kind"] == "system" and row["rank"] == "n/a" for row in rows)
+
+
+def test_the_bar_of_an_epoch_is_as_long_as_the_epochs_after_the_first(maker):
+    maker.add_run("rpc_pipeline", 2, 0, step_s=0.02, num_epochs=3)
+    (run,) = read_experiment(maker.results, maker.name).runs
+    first, *later = run.summary["epochs"]
+    first |= {"epoch_s": 99.0, "eval_s": 50.0}
+    parts = _epoch_parts(run)
+    assert sum(parts.values()) == pytest.approx(sum(row["epoch_s"] for row in later) / 2)
+    assert parts["evaluation"] == pytest.approx(sum(row["eval_s"] for row in later) / 2)
+    assert all(value >= 0 for value in parts.values())
+    for row in run.summary["epochs"]:
+        row["num_steps"] = 3
+    assert _epoch_parts(run) == {}  # no whole epoch: there is no bar to draw
+
+
+def test_points_of_one_size_stay_beside_their_tick(maker):
+    for number in range(30):
+        maker.add_run("ddp", 2, 0, axes={"seed": number}, num_epochs=1)
+    maker.add_run("single", 1, 0, num_epochs=1)
+    points = read_experiment(maker.results, maker.name).points
+    places = _side_by_side(points, [1, 2])
+    assert len(set(places.values())) == 31
+    assert all(abs(places[point.point] - point.num_devices) <= 0.2 for point in points)
+
+
+def test_the_use_of_some_ranks_does_not_pass_for_that_of_all(maker):
+    paths = maker.add_run("ddp", 2, 0)
+    events = paths.attempt(1).node_events(0)
+    lines = [json.loads(line) for line in events.read_text().splitlines()]
+    lines[0]["ranks"]["1"]["cpu_percent"] = None
+    events.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rows = list(system_rows(read_experiment(maker.results, maker.name).runs[0]))
+    assert rows[0]["ranks_cpu_percent_of_one_core"] is None
+    assert rows[1]["ranks_cpu_percent_of_one_core"] == 200.0
+    assert rows[0]["ranks_rss_bytes"] == 2 * 280 * 2**20

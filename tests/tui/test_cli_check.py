@@ -110,16 +110,55 @@ def test_a_file_that_is_no_program_is_bad_input(experiment_file: Path, tmp_path:
 
 def test_a_check_that_was_killed_is_a_failure_not_bad_input(experiment_file: Path, interpreter: Interpreter) -> None:
     python = interpreter("", "", "kill -9 $$")
-    with pytest.raises(DdptuiError, match="killed by signal 9") as caught:
+    with pytest.raises(DdptuiError, match="killed by SIGKILL as it tried") as caught:
         check_runs(_specs(experiment_file, f"python={python}"))
     assert caught.value.exit_code == 1
+
+
+def test_a_program_that_answers_nothing_is_named_with_its_last_words(
+    experiment_file: Path, interpreter: Interpreter
+) -> None:
+    python = interpreter("", "building my model\n")
+    with pytest.raises(InputError, match=r"ended without an answer.*; its last words: building my model"):
+        check_runs(_specs(experiment_file, f"python={python}"))
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("false", "setup: setup line failed with exit code 1: false"),
+        ("exit 3", "setup: setup line failed: the shell ended with exit code 3"),
+        ("no_such_command_here", "setup: setup line failed with exit code 127: no_such_command_here (it said: "),
+        ("if true", "syntax error"),
+    ],
+)
+def test_a_setup_line_that_fails_is_named(
+    line: str, words: str, experiment_file: Path, interpreter: Interpreter
+) -> None:
+    with pytest.raises(InputError) as caught:
+        check_runs(_specs(experiment_file, f"python={interpreter('{}')}", f"setup=['{line}']"))
+    assert words in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_an_interpreter_that_the_setup_does_not_bring_is_bad_input(experiment_file: Path) -> None:
+    with pytest.raises(InputError, match=r"python: the interpreter /nowhere/python does not exist after the setup"):
+        check_runs(_specs(experiment_file, "python=/nowhere/python", "setup=['true']"))
+
+
+def test_setup_lines_neither_eat_the_question_nor_spoil_the_answer(
+    experiment_file: Path, interpreter: Interpreter, tmp_path: Path
+) -> None:
+    python = interpreter('{"points": {}}')
+    check_runs(_specs(experiment_file, f"python={python}", "setup=['echo hello', 'cat']"))
+    assert "runs" in json.loads((tmp_path / "stdin").read_text())
 
 
 def test_the_estimate_counts_start_up_steps_and_evaluation(experiment_file: Path) -> None:
     spec = _specs(experiment_file)[0]
     facts = {"num_steps": 40, "step_s": 0.5, "num_parameters": 1000, "train_samples": 900, "test_samples": 300}
     estimate = estimate_run(spec, {**facts, "check_s": 4.0}, 2)
-    assert estimate.time_s == pytest.approx(4.0 + 20.0 * (1 + 300 / 900 / 3))
+    assert estimate.time_s == pytest.approx(2 * 4.0 + 20.0 * (1 + 300 / 900 / 3))
     assert estimate.disk_bytes is not None
     assert estimate.disk_bytes > 4000
 
@@ -131,5 +170,5 @@ def test_what_the_check_does_not_know_is_not_estimated(experiment_file: Path) ->
 
 def test_a_time_budget_bounds_the_estimate(experiment_file: Path) -> None:
     spec = _specs(experiment_file, "stop.minutes=0.1", "evaluate_every=0")[0]
-    assert estimate_run(spec, {"num_steps": 10**6, "step_s": 1.0, "check_s": 2.0}, 1).time_s == pytest.approx(8.0)
-    assert estimate_run(spec, {"check_s": 2.0}, 1).time_s == pytest.approx(8.0)
+    assert estimate_run(spec, {"num_steps": 10**6, "step_s": 1.0, "check_s": 2.0}, 1).time_s == pytest.approx(10.0)
+    assert estimate_run(spec, {"check_s": 2.0}, 1).time_s == pytest.approx(10.0)

@@ -147,6 +147,13 @@ def test_every_column_of_a_gate_is_a_column_of_the_summary_table(
     assert set(gate_columns()) <= set(header)
 
 
+def test_an_experiment_of_one_run_names_its_run(ddptui: Cli, make_run: MakeRun, capsys: Capture) -> None:
+    make_run("ddp-w2-r0-3fa9c1", experiment="alone")
+    make_run("ddp-w2-r0-3fa9c1", experiment="other")
+    assert ddptui("show", "alone") == 0
+    assert "alone/ddp-w2-r0-3fa9c1" in capsys.readouterr().out
+
+
 def test_an_ambiguous_run_name_lists_what_it_may_mean(ddptui: Cli, make_run: MakeRun, capsys: Capture) -> None:
     make_run("ddp-w2-r0-3fa9c1")
     make_run("ddp-w4-r0-aaaaaa")

@@ -32,7 +32,7 @@ def test_ls_shows_state_figures_and_reason_of_every_run(ddptui: Cli, make_run: M
     assert ddptui("ls") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "first"
-    assert lines[2].split()[:7] == ["ddp-w2-r0-3fa9c1", "succeeded", "ddp", "2", "100%", "0.25", "12,345"]
+    assert lines[2].split()[:5] == ["ddp-w2-r0-3fa9c1", "succeeded", "100%", "0.25", "12,345"]
     assert lines[3:5] == ["", "second"]
     assert lines[6].endswith("rank 3: CUDA out of memory")
 

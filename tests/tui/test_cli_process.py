@@ -78,6 +78,14 @@ def test_a_closed_pipe_is_quiet(command: str, tmp_path: Path, make_run: MakeRun)
     assert done.returncode in (0, 141)
 
 
+def test_a_closed_stdout_is_quiet(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run("ddp-w2-r0-3fa9c1")
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m tui.cli ls >&-"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_piped_output_has_no_control_characters(tmp_path: Path, make_run: MakeRun) -> None:
     make_run("ddp-w2-r0-3fa9c1", state="failed", reason="rank 0: \x1b[31mred\x1b[0m")
     for arguments in (("ls",), ("show", "ddp"), ("--help",)):

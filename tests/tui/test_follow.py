@@ -101,7 +101,7 @@ def test_in_a_pipe_each_change_of_state_is_one_plain_line() -> None:
         "first/rpc_pipeline-w3-r0-3fa9c1: starting",
         "first/rpc_pipeline-w3-r0-3fa9c1: running",
         "first/rpc_pipeline-w3-r0-3fa9c1: epoch 3/10  step 120/400  loss 0.1235  12,346 samples/s  ETA 1:12",
-        "first/rpc_pipeline-w3-r0-3fa9c1: succeeded  in 1:40  loss 0.1235  test accuracy 97.0%  12,346 samples/s"
+        "first/rpc_pipeline-w3-r0-3fa9c1: succeeded  in 1:40  12,346 samples/s  test accuracy 97.0%  loss 0.1235"
         "  [1/1 runs]",
     ]
 

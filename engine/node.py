@@ -316,8 +316,10 @@ def hand_over(paths: RunPaths) -> None:
         return
     deadline_s = time.monotonic() + HAND_OVER_S
     with contextlib.suppress(DdptuiError, OSError):
-        while not ensure_supervisor(results) and not _is_noted(paths) and time.monotonic() < deadline_s:
+        is_started = ensure_supervisor(results)
+        while not (is_started or _is_noted(paths)) and time.monotonic() < deadline_s:
             time.sleep(0.1)
+            is_started = not _is_noted(paths) and ensure_supervisor(results)  # it leaves when all is noted
 
 
 def _is_noted(paths: RunPaths) -> bool:

@@ -295,6 +295,11 @@ def test_the_beats_that_a_killed_node_runner_left_are_removed(house):
         house.supervisor.tick()
         assert house.state("a") == "lost"
         assert not beats.exists()
+        house.enqueue(make_spec("b"))
+        other = house.paths("b").attempt(1).beats
+        other.mkdir()
+        house.supervisor.end_everything()  # the results folder was deleted
+        assert not other.exists()
     finally:
         shutil.rmtree(beats, ignore_errors=True)
 

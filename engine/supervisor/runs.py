@@ -107,7 +107,10 @@ class Runs:
 
     def end_everything(self) -> list[int]:
         """End all processes of all active runs at once; return the pids that survived."""
-        return [pid for run in self._active.values() for pid in run.end_all()]
+        left = [pid for run in self._active.values() for pid in run.end_all()]
+        for run in self._active.values():
+            shutil.rmtree(run.attempt.beats, ignore_errors=True)
+        return left
 
     def _start(self, entry: QueueEntry) -> RunState:
         paths = self._paths(entry)

@@ -537,5 +537,5 @@ def test_only_takes_the_beginning_of_a_point_up_to_a_dash():
 
 
 def test_a_variable_without_a_usable_name_is_refused_at_env() -> None:
-    (problem,) = problems_of('env = { "A=B" = "1" }')
+    (problem,) = problems_of(X + 'env = { "A=B" = "1" }')
     assert '"A=B" cannot name a variable' in problem

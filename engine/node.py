@@ -34,6 +34,7 @@ from engine.monitor import Monitor
 from engine.node_record import NodeRecord
 from engine.processes import MARKS, end_tree, find_tagged, kill, resume, run_marks, this_process
 from engine.store import ResultsPaths, RunPaths, read_json, write_json
+from engine.tail import read_beat
 from engine.wake import ensure_supervisor, results_of
 
 __all__ = ["Ladder", "NodeRunner", "Wakeup", "hand_over", "main"]
@@ -225,7 +226,7 @@ class NodeRunner:
 
     def _find_reason(self, exit_code: int) -> str:
         if exit_code == 0:
-            return ""
+            return self._find_early_leaver()
         if self._ladder.is_timed_out:
             return f"timeout: not finished after {self._spec.config.timeout:g} s"
         if self._ladder.is_stopping:
@@ -233,6 +234,15 @@ class NodeRunner:
         kills = count_memory_kills()
         is_out_of_memory = kills is not None and self._memory_kills is not None and kills > self._memory_kills
         return self._record.find_reason(exit_code, is_out_of_memory=is_out_of_memory)
+
+    def _find_early_leaver(self) -> str:
+        """A rank may have left with exit code 0 in the middle of its work: its beat knows."""
+        for rank in self._plan.ranks:
+            beat = read_beat(self._beats / f"rank{rank}")
+            if beat is not None and beat.phase != "done":
+                where = f"in phase {beat.phase} of step {beat.step}" if beat.step >= 0 else f"in its {beat.phase}"
+                return f"rank {rank}: left early with exit code 0, {where}"
+        return ""
 
     def _end(self, exit_code: int | None, reason: str, left: list[int] | None = None) -> None:
         self._record.write_exit(

@@ -42,7 +42,7 @@ class NodeExit:
         ended_s: Unix seconds.
         stopped: the node runner was asked to stop.
         timed_out: it ended the run because ``timeout`` had passed.
-        reason: one line root cause, or "".
+        reason: one line root cause, or "". With exit code 0: a rank left before its end.
         ranks_left: pids that survived SIGKILL.
     """
 
@@ -91,7 +91,7 @@ def decide_final(
     silent = sorted(node_rank for node_rank, node_exit in exits.items() if node_exit is None)
     if silent and is_anything_left is not False:
         return None
-    if not silent and all(node_exit.exit_code == 0 for node_exit in known):
+    if not silent and all(node_exit.exit_code == 0 and not node_exit.reason for node_exit in known):
         return Outcome(state=RunState.SUCCEEDED, exit_code=0)
     left = _survivors(known)
     failed = _first_failure(known, is_ending=is_stop_requested and (bool(silent) or any(e.stopped for e in known)))
@@ -120,7 +120,7 @@ def _first_failure(known: Sequence[NodeExit], *, is_ending: bool) -> NodeExit | 
         return timed_out[0]
     if is_ending:
         return None
-    failed = [node_exit for node_exit in known if node_exit.exit_code != 0 and not node_exit.stopped]
+    failed = [e for e in known if (e.exit_code != 0 or e.reason) and not e.stopped]
     return min(failed, key=lambda e: (not e.reason, e.ended_s if e.ended_s is not None else float("inf")), default=None)
 
 

@@ -228,6 +228,11 @@ class RunFold:
             left.append(max(minutes * 60 - trained_s, 0.0))
         return min(left, default=None)
 
+    def first_nonfinite_step(self) -> int | None:
+        """The first step whose training loss was NaN or infinite on any rank."""
+        steps = (record.nonfinite_step for record in self.record.ranks.values())
+        return min((step for step in steps if step is not None), default=None)
+
     def summary(
         self, status: Mapping[str, Any], envs: Sequence[Mapping[str, Any]] = (), *, num_attempts: int | None = None
     ) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from engine.core.errors import DdptuiError
 from engine.core.fields import number
 from engine.core.lifecycle import STOPPED_BY_USER, Outcome, stored_state
+from engine.core.metrics import RunFold
 from engine.core.run_queue import QueueEntry, RunKey
 from engine.core.state import RunState, is_terminal
 from engine.overview import num_nodes
@@ -173,11 +174,14 @@ class Runs:
     def _conclude(self, entry: QueueEntry, attempt: AttemptPaths | None, outcome: Outcome) -> RunState:
         """Write down the end: the attempt, the summary, and last the status, which says that the others are there."""
         paths = self._paths(entry)
-        status = self._statuses.final(paths, outcome.state, outcome.reason, exit_code=outcome.exit_code)
+        follower = self._follow(paths)
+        reason = outcome.reason or _warning(follower.fold if follower and outcome.state is RunState.SUCCEEDED else None)
+        status = self._statuses.final(paths, outcome.state, reason, exit_code=outcome.exit_code)
         if attempt is not None:
             self._writer.put(attempt.attempt, self._closed_attempt(paths, attempt, outcome))
             shutil.rmtree(attempt.beats, ignore_errors=True)  # a node runner that was killed has left it
-        self._summarize(paths, status)
+        if follower is not None:
+            self._writer.put(paths.summary, follower.summary(status))
         self._statuses.put(paths, status)
         self._active.pop(entry.key, None)
         self._log.write(f"{entry.tag}: {outcome.state}" + (f": {outcome.reason}" if outcome.reason else ""))
@@ -193,15 +197,17 @@ class Runs:
             "exit": {"state": outcome.state, "reason": outcome.reason, "exit_code": outcome.exit_code, "nodes": exits},
         }
 
-    def _summarize(self, paths: RunPaths, status: dict[str, Any]) -> None:
-        """In slices, so that the heartbeat goes on. Without a summary the run is still what its status says."""
+    def _follow(self, paths: RunPaths) -> RunFollower | None:
+        """Read the events in slices, so that the heartbeat goes on; None where they cannot be summarized."""
         try:
             follower = RunFollower(paths)
             while follower.poll():
                 self.beat()
-            self._writer.put(paths.summary, follower.summary(status))
+            follower.summary({})
         except Exception:  # noqa: BLE001 - odd event files must not change how the run ended
             self._log.write(f"{paths.root}: no summary could be made\n{traceback.format_exc()}")
+            return None
+        return follower
 
     def _take(
         self, entry: QueueEntry, attempt: AttemptPaths, *, nodes: int, handles: Mapping[int, Handle]
@@ -226,6 +232,12 @@ class Runs:
 
     def _paths(self, entry: QueueEntry) -> RunPaths:
         return self._results.run(entry.experiment, entry.run_id)
+
+
+def _warning(fold: RunFold | None) -> str:
+    """What must not go unseen of a run that trained to its end."""
+    step = None if fold is None else fold.first_nonfinite_step()
+    return "" if step is None else f"loss is NaN or infinite from step {step} on"
 
 
 def _unfinished_attempt(paths: RunPaths) -> AttemptPaths | None:

@@ -24,7 +24,7 @@ from engine import catalog
 from engine.core.errors import DdptuiError
 from engine.core.spec import RunSpec
 from engine.store import AttemptPaths, RunPaths, write_json
-from engine.worker.beat import Beat, open_beat
+from engine.worker.beat import DONE, Beat, open_beat
 from engine.worker.context import RankContext, read_context
 from engine.worker.datasets.bundle import DatasetBundle, load_bundle
 from engine.worker.failure import describe_failure
@@ -122,6 +122,7 @@ class _Worker:
             self._warn(f"slow.phase {clock.phase} never came in this rank's steps: nothing was slowed")
         snapshot_s = 0.0 if ending.reason == "stopped" else self._save(strategy, beat)
         self._writer.write("run_stop", **vars(ending), snapshot_s=snapshot_s, **measure_usage(context.device))
+        beat.write(DONE, time.monotonic_ns())
         return ending.reason
 
     def close(self) -> None:

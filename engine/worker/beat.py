@@ -13,9 +13,11 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["BEAT_BYTES", "Beat", "MappedBeat", "NoBeat", "open_beat"]
+__all__ = ["BEAT_BYTES", "DONE", "Beat", "MappedBeat", "NoBeat", "open_beat"]
 
 BEAT_BYTES = 64
+DONE = "done"
+"""The last phase of a rank that came to its end: one that left before, with exit code 0 even, did not."""
 _STEP = struct.Struct("<qq")
 _LIFE = struct.Struct("<d32s")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +67,10 @@ def make_precision(config: RunConfig, device: torch.device) -> FullPrecision | M
 
 def order_memory(model: nn.Module, config: RunConfig) -> nn.Module:
     """Return ``model`` with its 4-d weights in channels-last order where ``channels_last`` asks for it."""
-    return model.to(memory_format=torch.channels_last) if config.channels_last else model  # type: ignore[call-overload]
+    if not config.channels_last:
+        return model
+    move: Any = model.to  # torch's releases disagree on whether their stubs know this argument
+    return move(memory_format=torch.channels_last)
 
 
 def compile_model(model: nn.Module, config: RunConfig) -> Callable[[Tensor], Tensor]:

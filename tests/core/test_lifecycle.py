@@ -1,6 +1,6 @@
 import pytest
 
-from engine.core.lifecycle import NodeExit, choose_runs, decide_final, effective_outcome
+from engine.core.lifecycle import NodeExit, Outcome, choose_runs, decide_final, effective_outcome
 from engine.core.state import RunState
 
 GOOD = NodeExit(exit_code=0, ended_s=10.0)
@@ -135,3 +135,9 @@ STATES = {
 )
 def test_the_rerun_rule_chooses(rerun, chosen):
     assert choose_runs(STATES, rerun) == (chosen, [name for name in STATES if name not in chosen])
+
+
+def test_a_rank_that_left_before_its_end_makes_the_run_failed_though_torchrun_is_content():
+    early = NodeExit(exit_code=0, reason="rank 1: left early with exit code 0, in phase forward of step 44")
+    outcome = decide_final({0: early}, is_stop_requested=False, is_anything_left=False)
+    assert outcome == Outcome(state=RunState.FAILED, reason=early.reason, exit_code=0)

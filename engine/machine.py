@@ -15,7 +15,6 @@ import psutil
 
 __all__ = [
     "allowed_cores",
-    "check_platform",
     "count_memory_kills",
     "describe_git",
     "describe_machine",
@@ -23,18 +22,6 @@ __all__ = [
 ]
 
 _GIT_TIMEOUT_S = 5.0
-
-
-def check_platform(name: str = sys.platform) -> str:
-    """Return "" where ddptui runs, else one line that says where it does.
-
-    Args:
-        name: as ``sys.platform``.
-    """
-    if name.startswith("linux") or name == "darwin":
-        return ""
-    windows = "; on Windows use WSL2" if name in ("win32", "cygwin") else ""
-    return f"ddptui runs on Linux and macOS, not on {name}{windows}"
 
 
 def allowed_cores() -> list[int]:

@@ -9,26 +9,12 @@ import pytest
 from engine import machine
 from engine.machine import (
     allowed_cores,
-    check_platform,
     count_memory_kills,
     describe_git,
     describe_machine,
     find_other_runs,
 )
 from engine.monitor import Monitor
-
-
-@pytest.mark.parametrize(("name", "words"), [("win32", "WSL2"), ("cygwin", "WSL2"), ("freebsd14", "Linux and macOS")])
-def test_other_systems_are_told_where_ddptui_runs(name: str, words: str) -> None:
-    line = check_platform(name)
-    assert words in line
-    assert name in line
-    assert "\n" not in line
-
-
-@pytest.mark.parametrize("name", ["linux", "darwin"])
-def test_linux_and_macos_are_fine(name: str) -> None:
-    assert check_platform(name) == ""
 
 
 def test_the_allowed_cores_are_those_of_this_process() -> None:

@@ -306,7 +306,7 @@ def _take_debug(arguments: list[str]) -> tuple[list[str], bool]:
 
 def _refuse_other_systems(platform: str) -> None:
     if not platform.startswith(("linux", "darwin")):
-        raise InputError(f"ddptui runs on Linux and macOS, not on {platform}; on Windows use it inside WSL2")
+        raise InputError(f"Linux and macOS are supported, {platform} is not; on Windows use it inside WSL2")
 
 
 def _complain(text: str, code: int) -> int:

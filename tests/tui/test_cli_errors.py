@@ -216,7 +216,7 @@ def test_schema_is_json_schema_with_the_keys_of_a_run(ddptui: Cli, capsys: Captu
 def test_another_system_is_refused_in_one_line(ddptui: Cli, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     assert ddptui("ls") == 2
-    assert _complaint(capsys) == ("ddptui: ddptui runs on Linux and macOS, not on win32; on Windows use it inside WSL2")
+    assert _complaint(capsys) == "ddptui: Linux and macOS are supported, win32 is not; on Windows use it inside WSL2"
 
 
 def test_an_unexpected_error_is_one_line_unless_debug_is_given(

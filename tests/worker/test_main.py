@@ -45,7 +45,7 @@ def test_a_run_says_how_it_began_and_ended_and_leaves_its_model(tmp_path, train)
     assert stop["peak_device_memory_bytes"] is None
     state = torch.load(run.folder / "model_final.pt", weights_only=True)
     assert sum(value.numel() for value in state.values()) == start["num_parameters"]
-    assert (beats / "rank0").read_bytes()[24:56].rstrip(b"\0") == b"snapshot"
+    assert (beats / "rank0").read_bytes()[24:56].rstrip(b"\0") == b"done"
 
 
 def test_what_the_user_got_wrong_is_told_in_events_error_file_and_exit_code(tmp_path, start):

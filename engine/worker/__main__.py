@@ -6,6 +6,7 @@ Exit codes: 0 trained to the end, 1 failed (said in the events, ``errors/rank<r>
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import faulthandler
 import os
@@ -15,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
@@ -246,5 +247,14 @@ def _tell(error: BaseException, attempt: AttemptPaths, rank: int, writer: LineWr
         sys.stdout.flush()
 
 
+def _leave(code: int) -> NoReturn:
+    """End at once: what torch's libraries tear down at an ordinary exit takes a second and may hang in threads."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    _leave(main(sys.argv[1:]))

@@ -242,7 +242,12 @@ def _singular(strategy: str, count: int) -> str:
 
 
 def _tells_apart(axis: str, groups: Mapping[str, list[Run]]) -> bool:
-    """Whether an axis says more than the strategy and the size do."""
+    """Whether points of the same strategy and size differ on the axis: else the label can do without it."""
     if axis == "strategy" or axis in SCALE_AXES:
         return False
-    return len({str(mapping(group[0][0], "axes").get(axis)) for group in groups.values()}) > 1
+    values: dict[tuple[str, int | None, int], set[str]] = {}
+    for (spec, summary), *_ in groups.values():
+        nodes = whole_or(mapping(spec, "config"), "nodes", 1)
+        size = (_strategy(spec, summary), _size(spec, summary, "num_devices"), nodes)
+        values.setdefault(size, set()).add(str(mapping(spec, "axes").get(axis)))
+    return any(len(found) > 1 for found in values.values())

@@ -142,6 +142,11 @@ def test_labels_carry_the_axes_that_tell_points_apart():
     assert {row.series for row in make_points(runs)} == {"ddp, model mlp", "ddp, model lenet5"}
 
 
+def test_a_name_that_goes_with_the_strategy_is_left_out_of_the_label():
+    runs = [make_run(strategy, 2, 0, 1.0, 1.0, axes={"case": f"{strategy}-two"}) for strategy in ("dp", "ddp")]
+    assert [row.label for row in make_points(runs)] == ["dp, 2 replicas", "ddp, 2 ranks"]
+
+
 KEYS = st.sampled_from(
     [
         "id",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ def start_engine(name: str, config: dict[str, Any], folder: Path) -> Contender:
     spec = make_spec(name, config)
     topology = make_topology(spec.config, STRATEGY_TRAITS[spec.config.strategy])
     paths = RunPaths(folder / name)
-    beats = Path(tempfile.mkdtemp(prefix="ddptui-bench-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    beats = folder / f"{name}-beats"
     write_json(paths.run, spec.model_dump(mode="json"))
     told = {"attempt": 0, "beats": str(beats), "resumed_from_step": 0, "world_size": topology.world_size}
     write_json(paths.attempt(0).attempt, told)

@@ -32,8 +32,8 @@ class Setting:
 
 SETTINGS = [
     Setting(
-        title="mlp 4 x 1024, batch 256",
-        model={"model": "mlp", "model_args": {"hidden": [1024, 1024, 1024, 1024]}},
+        title="mlp 4 x 1280, batch 256",
+        model={"model": "mlp", "model_args": {"hidden": [1280, 1280, 1280, 1280]}},
         global_batch_size=256,
         num_micro_batches=(2, 4),
     ),

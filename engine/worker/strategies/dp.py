@@ -5,21 +5,19 @@ On CUDA that is ``nn.DataParallel``. On the CPU ``nn.DataParallel`` does nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import torch
 from torch import nn
 
-from engine.worker.strategies.interface import Batch, EvalSums, Phases, StepOutput, Strategy
-from engine.worker.strategies.replica import Replica, cpu_state, set_lr
+from engine.worker.strategies.interface import Batch, Phases, StepOutput
+from engine.worker.strategies.replica import Replica
+from engine.worker.strategies.single import Single
 from engine.worker.strategies.threads import ThreadReplicas
 
 __all__ = ["Dp"]
 
 
-class Dp(Strategy):
-    """Chooses the way by the device; see ``ThreadReplicas`` for the CPU."""
+class Dp(Single):
+    """The single process with its step spread over devices; see ``ThreadReplicas`` for the CPU."""
 
     def set_up(self) -> None:
         """See ``Strategy``."""
@@ -39,24 +37,8 @@ class Dp(Strategy):
     def train_step(self, micro_batches: list[Batch], phases: Phases) -> StepOutput:
         """See ``Strategy``."""
         if self._threads is None:
-            return self._replica.train_step(micro_batches, phases)
+            return super().train_step(micro_batches, phases)
         return self._threads.train_step(micro_batches, phases)
-
-    def evaluate(self, batches: Iterable[Batch], num_batches: int) -> EvalSums:  # noqa: ARG002 (nobody to keep step with)
-        """See ``Strategy``."""
-        return self._replica.evaluate(batches)
-
-    def set_lr(self, lr: float) -> None:
-        """See ``Strategy``."""
-        set_lr(self._replica.optimizer, lr)
-
-    def num_parameters(self) -> int:
-        """See ``Strategy``."""
-        return self._replica.num_parameters()
-
-    def model_state(self) -> dict[str, Any] | None:
-        """See ``Strategy``."""
-        return cpu_state(self._replica.model)
 
     def close(self) -> None:
         """See ``Strategy``."""

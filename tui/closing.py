@@ -25,8 +25,9 @@ from tui.output import (
 from tui.progress_text import describe_end
 from tui.report_command import write_reports
 from tui.run_names import NamedRun
-from tui.run_row import RunReader, RunRow
+from tui.run_row import RunReader
 from tui.summary_columns import point_values
+from tui.view.run_row import RunRow
 
 __all__ = ["Closing", "close_runs"]
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from engine.core.state import RunState
 from tui.output import format_duration, format_number, strip_escapes
 from tui.progress_text import describe_end, describe_overall, position
-from tui.run_row import RunRow
+from tui.view.run_row import RunRow
 
 __all__ = ["BarsView", "live_rows"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TextIO
 from engine.core.state import RunState
 from tui.output import strip_escapes
 from tui.progress_text import describe_end, describe_overall, describe_progress
-from tui.run_row import RunRow
+from tui.view.run_row import RunRow
 
 if TYPE_CHECKING:
     from tui.follow_bars import BarsView

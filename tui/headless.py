@@ -11,7 +11,8 @@ from typing import Any, Protocol, Self
 
 from engine.core.wording import count
 from tui.follow_view import FollowView
-from tui.run_row import RunReader, RunRow
+from tui.run_row import RunReader
+from tui.view.run_row import RunRow
 
 __all__ = ["Followed", "Interrupts", "SupervisorClient", "follow"]
 

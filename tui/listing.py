@@ -20,7 +20,8 @@ from tui.output import (
     write_line,
 )
 from tui.run_names import NamedRun, find_run, list_named_runs
-from tui.run_row import RunReader, RunRow
+from tui.run_row import RunReader
+from tui.view.run_row import RunRow
 
 __all__ = ["list_results", "show_run"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from engine.core.state import RunState
 from tui.output import format_duration, format_number, format_ratio, strip_escapes
-from tui.run_row import RunRow
+from tui.view.run_row import RunRow
 
 __all__ = ["describe_end", "describe_overall", "describe_progress", "expected_rest_s", "position"]
 

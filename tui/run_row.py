@@ -2,75 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from engine.core.fields import mapping, whole
 from engine.core.state import RunState, is_active, is_terminal
 from engine.store import read_json
 from tui.run_names import NamedRun
+from tui.view.run_row import RunRow
 
 if TYPE_CHECKING:
     from engine.tail import RunFollower
 
-__all__ = ["RunReader", "RunRow"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunRow:
-    """A run at one moment; None is unknown. The field names are the keys of ``--json`` and stay.
-
-    Attributes:
-        experiment, id, point, repeat: who it is.
-        state, reason: the effective state: nothing says running that is not.
-        progress: share of the work done, 0 to 1.
-        epoch, step: the last finished, 0-based.
-        samples_per_s: over recent seconds while running, the steady throughput once finished.
-    """
-
-    experiment: str
-    id: str
-    point: str | None
-    repeat: int | None
-    state: str
-    reason: str
-    attempt: int | None
-    strategy: str | None
-    world_size: int | str | None
-    num_devices: int | None
-    progress: float | None
-    epoch: int | None
-    num_epochs: int | None
-    step: int | None
-    num_steps: int | None
-    loss: float | None
-    samples_per_s: float | None
-    test_accuracy: float | None
-    elapsed_s: float | None
-    eta_s: float | None
-    queued_s: float | None
-    started_s: float | None
-    ended_s: float | None
-    folder: str
-
-    @property
-    def tag(self) -> str:
-        """``experiment/run``."""
-        return f"{self.experiment}/{self.id}"
-
-    @property
-    def is_terminal(self) -> bool:
-        """Whether the run has ended for good."""
-        return is_terminal(RunState(self.state))
-
-    @property
-    def is_active(self) -> bool:
-        """Whether processes of the run may be alive."""
-        return is_active(RunState(self.state))
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as they stand in ``--json``."""
-        return asdict(self)
+__all__ = ["RunReader"]
 
 
 class RunReader:

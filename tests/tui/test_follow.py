@@ -20,7 +20,8 @@ from tui.follow_bars import BarsView, live_rows
 from tui.follow_view import FollowView, PlainView, make_view
 from tui.headless import Followed, Interrupts, follow
 from tui.progress_text import describe_overall, expected_rest_s
-from tui.run_row import RunReader, RunRow
+from tui.run_row import RunReader
+from tui.view.run_row import RunRow
 
 QUEUED = RunRow(
     experiment="first", id="rpc_pipeline-w3-r0-3fa9c1", point="rpc_pipeline-w3-3fa9c1", repeat=0, state="queued",

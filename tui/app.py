@@ -1,0 +1,199 @@
+"""The screen: modes, themes, and the way of news from the feed to what is seen."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import BindingType
+from textual.message import Message
+from textual.screen import Screen
+
+from tui.actions import RunActions
+from tui.charts.painter import Painter
+from tui.keys import KEYS, MODES, Mode, keys_of
+from tui.messages import ComparisonReady, CurvesChanged, SnapshotReady, SourcesChanged
+from tui.screens.base import ModeScreen
+from tui.screens.charts import ChartsScreen
+from tui.screens.compare import CompareScreen
+from tui.screens.logs import LogsScreen
+from tui.screens.plan import PlanScreen
+from tui.screens.ranks import RanksScreen
+from tui.screens.runs import RunsScreen
+from tui.theme import DARK, LIGHT, THEMES
+from tui.view.ports import FeedPort
+from tui.view.session import Session
+
+__all__ = ["DdptuiApp", "Feed"]
+
+
+class Feed(FeedPort):
+    """What the app starts and stops beside what screens ask of it."""
+
+    def start(self, post: Callable[[Message], Any]) -> None:
+        """Begin reading; news are posted."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """End within a second."""
+        raise NotImplementedError
+
+
+class _Painted(Message):
+    def __init__(self, deliver: Callable[[], None]) -> None:
+        super().__init__()
+        self.deliver = deliver
+
+
+class DdptuiApp(RunActions, App[None], inherit_bindings=False):
+    """One results folder on the screen.
+
+    Args:
+        feed: not started yet.
+        session: the choices to begin with.
+        mode: shown first.
+        theme: one of ``THEMES``.
+    """
+
+    TITLE = "ddptui"
+    CSS_PATH = "app.tcss"
+    MODES: ClassVar[Any] = {
+        Mode.RUNS.value: RunsScreen,
+        Mode.CHARTS.value: ChartsScreen,
+        Mode.COMPARE.value: CompareScreen,
+        Mode.RANKS.value: RanksScreen,
+        Mode.LOGS.value: LogsScreen,
+        Mode.PLAN.value: PlanScreen,
+    }
+    BINDINGS: ClassVar[list[BindingType]] = []
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]
+    PAUSE_GC_ON_SCROLL = True
+
+    def __init__(self, feed: Feed, session: Session, *, mode: Mode = Mode.RUNS, theme: str = THEMES[0]) -> None:
+        super().__init__()
+        self.feed = feed
+        self.session = session
+        self.painter = Painter(lambda deliver: self._hand_over(deliver), self._complain_of_drawing)
+        self._first_mode = mode
+        for own in (DARK, LIGHT):
+            self.register_theme(own)
+        self.theme = theme
+
+    def on_mount(self) -> None:
+        """Begin to read and draw."""
+        self.painter.start()
+        self.switch_mode(self._first_mode.value)
+        self.feed.start(self.post_message)
+        self._leave_when_the_terminal_does()
+
+    def on_unmount(self) -> None:
+        """No thread of ours outlives the screen."""
+        self.feed.close()
+        self.painter.close()
+
+    @property
+    def mode_screen(self) -> ModeScreen | None:
+        """The screen of the mode that is shown, also below a modal."""
+        return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, ModeScreen)), None)
+
+    def go(self, mode: str, tag: str | None = None, rank: int | None = None) -> None:
+        """Show a mode, of that run and rank where given."""
+        if tag is not None:
+            self.session.current = tag
+        self.switch_mode(mode)
+        screen = self.mode_screen
+        if screen is not None and (tag is not None or rank is not None):
+            screen.call_after_refresh(screen.open_for, tag, rank)
+
+    def on_snapshot_ready(self, message: SnapshotReady) -> None:
+        """The results folder is different."""
+        self._tell(lambda screen: screen.show_snapshot(message.snapshot))
+
+    def on_curves_changed(self, _message: CurvesChanged) -> None:
+        """Curves have grown."""
+        self._tell(ModeScreen.show_curves)
+
+    def on_sources_changed(self, _message: SourcesChanged) -> None:
+        """Logs have grown."""
+        self._tell(ModeScreen.show_sources)
+
+    def on_comparison_ready(self, _message: ComparisonReady) -> None:
+        """The comparison is different."""
+        self._tell(ModeScreen.show_comparison)
+
+    def on__painted(self, message: _Painted) -> None:
+        """A picture is ready."""
+        message.deliver()
+
+    def action_freeze(self) -> None:
+        """Pause the display, or show what came meanwhile."""
+        self.session.is_frozen = not self.session.is_frozen
+        self.refresh_mode()
+
+    def refresh_mode(self) -> None:
+        """Show everything anew in the mode that is seen."""
+        screen = self.mode_screen
+        if screen is not None and screen.is_mounted:
+            screen.show_all()
+
+    def action_next_pane(self) -> None:
+        """Focus the next pane."""
+        self.screen.focus_next()
+
+    def action_previous_pane(self) -> None:
+        """Focus the previous pane."""
+        self.screen.focus_previous()
+
+    def action_next_theme(self) -> None:
+        """Next colours."""
+        place = THEMES.index(self.theme) if self.theme in THEMES else -1
+        self.theme = THEMES[(place + 1) % len(THEMES)]
+
+    def get_system_commands(self, screen: Screen[Any]) -> Any:
+        """The palette: every key of the mode by name."""
+        mode = screen.MODE if isinstance(screen, ModeScreen) else None
+        for key in keys_of(mode) if mode is not None else KEYS:
+            if key.id in ("command_palette", "back"):
+                continue
+            action = f"app.{key.id}" if key.is_of_app else f"screen.{key.id}"
+            yield SystemCommand(f"{key.label}  ({key.shown})", key.help, lambda action=action: self._run(action))
+
+    def _run(self, action: str) -> None:
+        self.call_later(self.run_action, action)
+
+    def _tell(self, say: Callable[[ModeScreen], None]) -> None:
+        screen = self.mode_screen
+        if screen is not None and screen.is_mounted and not self.session.is_frozen:
+            say(screen)
+
+    def _hand_over(self, deliver: Callable[[], None]) -> None:
+        self.post_message(_Painted(deliver))
+
+    def _complain_of_drawing(self, error: Exception) -> None:
+        self._hand_over(lambda: self.notify(f"a chart could not be drawn: {error}", severity="warning"))
+
+    def _leave_when_the_terminal_does(self) -> None:
+        """SIGHUP and SIGTERM end the screen in order; the runs are not ours to end."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            try:
+                loop.add_signal_handler(number, self.exit)
+            except (RuntimeError, ValueError):  # not the main thread: a test
+                return
+
+
+def _mode_action(mode: Mode) -> Callable[[DdptuiApp], None]:
+    def go(app: DdptuiApp) -> None:
+        app.go(mode.value)
+
+    go.__doc__ = f"Show {mode.name_shown}."
+    return go
+
+
+for _mode in MODES:
+    setattr(DdptuiApp, f"action_mode_{_mode}", _mode_action(_mode))

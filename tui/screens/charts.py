@@ -1,0 +1,21 @@
+"""The Charts mode."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.widgets import Static
+
+from tui.keys import Mode
+from tui.screens.base import ModeScreen
+
+__all__ = ["ChartsScreen"]
+
+
+class ChartsScreen(ModeScreen):
+    """To be written."""
+
+    MODE = Mode.CHARTS
+
+    def compose_body(self) -> ComposeResult:
+        """A placeholder."""
+        yield Static("Charts")

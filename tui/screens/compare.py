@@ -1,0 +1,21 @@
+"""The Compare mode."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.widgets import Static
+
+from tui.keys import Mode
+from tui.screens.base import ModeScreen
+
+__all__ = ["CompareScreen"]
+
+
+class CompareScreen(ModeScreen):
+    """To be written."""
+
+    MODE = Mode.COMPARE
+
+    def compose_body(self) -> ComposeResult:
+        """A placeholder."""
+        yield Static("Compare")

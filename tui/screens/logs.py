@@ -1,0 +1,21 @@
+"""The Logs mode."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.widgets import Static
+
+from tui.keys import Mode
+from tui.screens.base import ModeScreen
+
+__all__ = ["LogsScreen"]
+
+
+class LogsScreen(ModeScreen):
+    """To be written."""
+
+    MODE = Mode.LOGS
+
+    def compose_body(self) -> ComposeResult:
+        """A placeholder."""
+        yield Static("Logs")

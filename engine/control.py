@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from engine.core.commands import Reply, command_id
 from engine.core.errors import DdptuiError, InputError
 from engine.core.lifecycle import Rerun
+from engine.core.run_queue import RunKey
 from engine.core.spec import RunSpec
 from engine.processes import Handle
 from engine.store import ResultsPaths, read_json, write_json
@@ -22,9 +23,13 @@ from engine.wake import ensure_supervisor, is_supervisor_alive, lock_holder
 __all__ = [
     "Reply",
     "check_writable",
+    "delete",
     "enqueue",
     "ensure_supervisor",
+    "hold",
     "is_supervisor_alive",
+    "move",
+    "retry",
     "send",
     "stop",
     "supervisor_handle",
@@ -55,11 +60,31 @@ def enqueue(
 
 
 def stop(
-    results: Path, runs: Sequence[tuple[str, str]] | None = None, *, grace_s: float = 20.0, timeout_s: float = 30.0
+    results: Path, runs: Sequence[RunKey] | None = None, *, grace_s: float = 20.0, timeout_s: float = 30.0
 ) -> Reply:
     """Stop runs, given as (experiment, run id), or all where None; the reply comes before they have ended."""
     keys = "all" if runs is None else [list(key) for key in runs]
     return send(results, "stop", timeout_s=timeout_s, runs=keys, grace_s=grace_s)
+
+
+def retry(results: Path, runs: Sequence[RunKey]) -> Reply:
+    """Queue ended runs again."""
+    return send(results, "retry", runs=[list(key) for key in runs])
+
+
+def hold(results: Path, *, is_held: bool) -> Reply:
+    """Hold the queue, or let it go on."""
+    return send(results, "hold", is_held=is_held)
+
+
+def move(results: Path, runs: Sequence[RunKey], by: int) -> Reply:
+    """Move waiting runs by so many places; a negative number brings them forward."""
+    return send(results, "move", runs=[list(key) for key in runs], by=by)
+
+
+def delete(results: Path, runs: Sequence[RunKey]) -> Reply:
+    """Delete ended runs and all their files."""
+    return send(results, "delete", runs=[list(key) for key in runs])
 
 
 def send(
@@ -75,11 +100,11 @@ def send(
 
     Args:
         results: the folder; made where it is missing.
-        op: "enqueue" or "stop".
+        op: of ``engine.core.commands``.
         timeout_s: how long to wait; an unanswered command is taken back then.
         clock: monotonic seconds.
         sleep: waits.
-        **arguments: of the command (``engine.core.commands``).
+        **arguments: of the command.
 
     Raises:
         InputError: the folder cannot be written.

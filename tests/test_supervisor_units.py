@@ -217,7 +217,7 @@ def test_on_a_full_disk_an_enqueue_is_refused_whole(house, monkeypatch):
     monkeypatch.setattr(loop, "write_json", write_unless_queue)
     reply = house.enqueue(make_spec("a"))
     assert not reply["ok"]
-    assert reply["message"] == "nothing was queued: cannot write somewhere: No space left on device"
+    assert reply["message"] == "nothing was changed: cannot write somewhere: No space left on device"
     assert house.launcher.started == []
     assert house.supervisor.is_idle()
 

@@ -12,12 +12,15 @@ from engine.core.errors import InputError
 from engine.core.lifecycle import Rerun
 from engine.core.spec import RunSpec
 
-__all__ = ["Command", "Enqueue", "Reply", "Stop", "command_id", "parse_command"]
+__all__ = ["Command", "Delete", "Enqueue", "Hold", "Move", "Reply", "Retry", "Stop", "command_id", "parse_command"]
 
 _FOLDER_NAME = r"^[^./\x00][^/\x00]{0,199}$"
 """A name that becomes a folder must stay inside the results folder, and beside ``.ddptui``."""
 
 FolderName = Annotated[str, Field(pattern=_FOLDER_NAME)]
+
+RunKeys = list[tuple[FolderName, FolderName]]
+"""Pairs of experiment and run id."""
 
 
 class _Frozen(BaseModel):
@@ -40,13 +43,41 @@ class Stop(_Frozen):
     """End runs: those that wait are taken out of the queue, those that are active get SIGTERM."""
 
     op: Literal["stop"]
-    runs: list[tuple[FolderName, FolderName]] | Literal["all"]
-    """Pairs of experiment and run id."""
+    runs: RunKeys | Literal["all"]
     grace_s: Annotated[float, Field(ge=0, le=20)] = 20.0
     """Seconds from SIGTERM to SIGKILL; 0 goes straight to SIGKILL. A node runner waits no longer than 20 s."""
 
 
-Command = Enqueue | Stop
+class Retry(_Frozen):
+    """Queue ended runs again, as their frozen config says."""
+
+    op: Literal["retry"]
+    runs: RunKeys
+
+
+class Hold(_Frozen):
+    """Hold the queue, or let it go on; what is active is not touched."""
+
+    op: Literal["hold"]
+    is_held: bool
+
+
+class Move(_Frozen):
+    """Move waiting runs by so many places, to the front where ``by`` is negative."""
+
+    op: Literal["move"]
+    runs: RunKeys
+    by: Annotated[int, Field(ge=-100_000, le=100_000)]
+
+
+class Delete(_Frozen):
+    """Delete ended runs and all their files."""
+
+    op: Literal["delete"]
+    runs: RunKeys
+
+
+Command = Enqueue | Stop | Retry | Hold | Move | Delete
 
 
 class Reply(_Frozen):
@@ -63,8 +94,8 @@ class Reply(_Frozen):
     data: dict[str, Any] = {}
 
 
-_command: TypeAdapter[Command] = TypeAdapter(Annotated[Enqueue | Stop, Field(discriminator="op")])
-_OPS = ("enqueue", "stop")
+_command: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="op")])
+_OPS = ("enqueue", "stop", "retry", "hold", "move", "delete")
 
 
 def parse_command(value: Mapping[str, Any] | None) -> Command:

@@ -48,6 +48,8 @@ class RunQueue:
 
     waiting: tuple[QueueEntry, ...] = ()
     active: tuple[QueueEntry, ...] = ()
+    is_held: bool = False
+    """Nothing that waits is started; what is active goes on."""
 
     def __contains__(self, key: RunKey) -> bool:
         return any(entry.key == key for entry in self.waiting + self.active)
@@ -63,7 +65,21 @@ class RunQueue:
 
     def start_next(self) -> RunQueue:
         """Make the first waiting one active."""
-        return RunQueue(waiting=self.waiting[1:], active=(*self.active, self.waiting[0]))
+        return replace(self, waiting=self.waiting[1:], active=(*self.active, self.waiting[0]))
+
+    def held(self, is_held: bool) -> RunQueue:
+        """Hold it, or let it go on."""
+        return replace(self, is_held=is_held)
+
+    def moved(self, keys: Collection[RunKey], by: int) -> RunQueue:
+        """Move waiting ``keys`` by so many places: to the front where ``by`` is negative, as far as there is room.
+
+        They keep their order; what they pass keeps its own.
+        """
+        waiting = list(self.waiting)
+        for _ in range(min(abs(by), len(waiting))):
+            waiting = _one_earlier(waiting, keys) if by < 0 else _one_earlier(waiting[::-1], keys)[::-1]
+        return replace(self, waiting=tuple(waiting))
 
     def put_back(self, entry: QueueEntry) -> RunQueue:
         """Let an active one that has not begun wait again, in front."""
@@ -72,7 +88,8 @@ class RunQueue:
 
     def without(self, keys: Collection[RunKey]) -> RunQueue:
         """Take out ``keys`` wherever they are."""
-        return RunQueue(
+        return replace(
+            self,
             waiting=tuple(entry for entry in self.waiting if entry.key not in keys),
             active=tuple(entry for entry in self.active if entry.key not in keys),
         )
@@ -92,6 +109,7 @@ class RunQueue:
         """Return what ``queue.json`` holds."""
         return {
             "format": 1,
+            "is_held": self.is_held,
             "active": [asdict(entry) for entry in self.active],
             "waiting": [asdict(entry) for entry in self.waiting],
         }
@@ -100,7 +118,16 @@ class RunQueue:
     def from_json(cls, value: Mapping[str, Any]) -> RunQueue:
         """Read it; entries that are none are left out, and of two with the same key the first counts."""
         active = _entries(value.get("active"))
-        return cls(active=tuple(active)).add(_entries(value.get("waiting")))
+        return cls(active=tuple(active), is_held=value.get("is_held") is True).add(_entries(value.get("waiting")))
+
+
+def _one_earlier(entries: Sequence[QueueEntry], keys: Collection[RunKey]) -> list[QueueEntry]:
+    """Those of ``keys`` change places with the one before them, unless that is of ``keys`` too or there is none."""
+    moved = list(entries)
+    for place in range(1, len(moved)):
+        if moved[place].key in keys and moved[place - 1].key not in keys:
+            moved[place - 1], moved[place] = moved[place], moved[place - 1]
+    return moved
 
 
 def _entries(value: object) -> list[QueueEntry]:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.core.commands import Enqueue, Reply, Stop, parse_command
+from engine.core.commands import Command, Delete, Enqueue, Hold, Move, Reply, Retry, Stop, parse_command
 from engine.core.errors import InputError
 from engine.core.fields import number
 from engine.core.lifecycle import STOPPED_BY_USER, not_started_reason, stored_state
-from engine.core.run_queue import QueueEntry, RunQueue
+from engine.core.run_queue import QueueEntry, RunKey, RunQueue
 from engine.core.state import RunState, is_active, is_terminal
+from engine.core.wording import count
 from engine.processes import Handle
 from engine.store import ResultsPaths, RunPaths, list_experiments, list_runs, read_json, write_json
 from engine.supervisor.active import RunProcesses
+from engine.supervisor.deletion import delete_run, empty_trash
 from engine.supervisor.inbox import Inbox, Message
 from engine.supervisor.intake import take_in
 from engine.supervisor.launch import Launcher
@@ -77,6 +79,7 @@ class Supervisor:
 
     def recover(self) -> None:
         """Take over what another supervisor left: its queue, and its runs with their true ends."""
+        empty_trash(self._results)
         stored = read_json(self._results.queue)
         if stored is None and self._results.queue.exists():
             self._log.write(f"{self._results.queue} cannot be read: the queue is made anew from the states of the runs")
@@ -99,7 +102,7 @@ class Supervisor:
         self._handle_commands()
         for entry, state in self._runs.watch():
             self._forget(entry, state)
-        while self._queue.waiting and len(self._runs) < MAX_PARALLEL:
+        while self._queue.waiting and not self._queue.is_held and len(self._runs) < MAX_PARALLEL:
             entry = self._queue.waiting[0]
             self._queue = self._queue.start_next()
             self._save_queue()
@@ -136,14 +139,28 @@ class Supervisor:
 
     def _carry_out(self, message: Message) -> Reply:
         try:
-            command = parse_command(message.value)
-            return self._enqueue(command) if isinstance(command, Enqueue) else self._stop(command)
+            return self._obey(parse_command(message.value))
         except InputError as error:
             return Reply(ok=False, message=str(error))
         except OSError as error:
             return Reply(
-                ok=False, message=f"nothing was queued: cannot write {describe_os_error(error, self._results.root)}"
+                ok=False, message=f"nothing was changed: cannot write {describe_os_error(error, self._results.root)}"
             )
+
+    def _obey(self, command: Command) -> Reply:
+        match command:
+            case Enqueue():
+                return self._enqueue(command)
+            case Stop():
+                return self._stop(command)
+            case Retry():
+                return self._retry(command)
+            case Hold():
+                return self._change_queue(self._queue.held(command.is_held), _hold_message(command, self._queue))
+            case Move():
+                return self._move(command)
+            case Delete():
+                return self._delete(command)
 
     def _enqueue(self, command: Enqueue) -> Reply:
         now_s = self._clock()
@@ -179,8 +196,59 @@ class Supervisor:
             else:
                 data["unknown" if state is None else "ended"].append(list(key))
         self._save_queue()
-        counts = ", ".join(f"{len(keys)} {name}" for name, keys in data.items() if keys) or "nothing to stop"
-        return Reply(ok=not data["unknown"], message=f"stop: {counts}", data=data)
+        return Reply(ok=not data["unknown"], message=_counts("stop", data), data=data)
+
+    def _retry(self, command: Retry) -> Reply:
+        now_s = self._clock()
+        data: dict[str, list[list[str]]] = {"queued": [], "busy": [], "unknown": []}
+        entries = []
+        for key in dict.fromkeys(command.runs):
+            paths = self._results.run(*key)
+            if key in self._queue or key in self._runs:
+                data["busy"].append(list(key))
+            elif read_json(paths.run) is None:
+                data["unknown"].append(list(key))
+            else:
+                data["queued"].append(list(key))
+                entries.append(self._entry_of(key, queued_s=now_s))
+        reply = self._change_queue(self._queue.add(entries), _counts("retry", data), data, ok=not data["unknown"])
+        for entry in entries:
+            self._statuses.queued(self._paths(entry), queued_s=now_s)
+        return reply
+
+    def _move(self, command: Move) -> Reply:
+        waiting = {entry.key for entry in self._queue.waiting}
+        keys = [key for key in command.runs if key in waiting]
+        if not keys:
+            return Reply(ok=False, message="move: only runs that wait in the queue can be moved")
+        return self._change_queue(self._queue.moved(keys, command.by), f"move: {count(len(keys), 'run')} moved")
+
+    def _delete(self, command: Delete) -> Reply:
+        data: dict[str, list[list[str]]] = {"deleted": [], "busy": [], "unknown": []}
+        for key in dict.fromkeys(command.runs):
+            if key in self._queue or key in self._runs or self._runs.is_anything_left(key):
+                data["busy"].append(list(key))
+            else:
+                found = delete_run(self._results, *key)
+                data["deleted" if found else "unknown"].append(list(key))
+        return Reply(ok=not data["busy"] and not data["unknown"], message=_counts("delete", data), data=data)
+
+    def _change_queue(
+        self, queue: RunQueue, message: str, data: dict[str, Any] | None = None, *, ok: bool = True
+    ) -> Reply:
+        """Take ``queue`` once it is written.
+
+        Raises:
+            OSError: it cannot be; the queue is as it was.
+        """
+        write_json(self._results.queue, queue.to_json())
+        self._queue = queue
+        return Reply(ok=ok, message=message, data=data or {})
+
+    def _entry_of(self, key: RunKey, *, queued_s: float) -> QueueEntry:
+        plan = read_json(self._results.experiment(key[0]).plan) or {}
+        is_stop_on_error = plan.get("on_error") == "stop"
+        return QueueEntry(experiment=key[0], run_id=key[1], is_stop_on_error=is_stop_on_error, queued_s=queued_s)
 
     def _forget(self, entry: QueueEntry, state: RunState) -> None:
         """Take an ended run out of the queue, and with it what must not start after its failure."""
@@ -229,3 +297,15 @@ class Supervisor:
 
     def _paths(self, entry: QueueEntry) -> RunPaths:
         return self._results.run(entry.experiment, entry.run_id)
+
+
+def _counts(what: str, data: Mapping[str, Sequence[object]]) -> str:
+    counts = ", ".join(f"{len(keys)} {name}" for name, keys in data.items() if keys)
+    return f"{what}: {counts or f'nothing to {what}'}"
+
+
+def _hold_message(command: Hold, queue: RunQueue) -> str:
+    waiting = len(queue.waiting)
+    if command.is_held:
+        return f"the queue is held; waiting: {waiting}"
+    return f"the queue goes on; waiting: {waiting}"

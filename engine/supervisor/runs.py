@@ -106,6 +106,10 @@ class Runs:
             reason = STOPPED_BY_USER if run.state is RunState.STOPPING else ""
             self._statuses.active(run.paths, run.state, reason)
 
+    def is_anything_left(self, key: RunKey) -> bool:
+        """Whether a process of a run that is not in hand lives."""
+        return self._processes.is_anything_left(self._results.run(*key), key[0])
+
     def end_everything(self) -> list[int]:
         """End all processes of all active runs at once; return the pids that survived."""
         left = [pid for run in self._active.values() for pid in run.end_all()]

@@ -49,3 +49,21 @@ def test_a_name_that_leads_out_of_the_results_folder_is_none():
     names = [("..", "a"), ("e", ".."), ("e", "../../a"), ("/tmp", "a"), ("e", "a")]
     waiting = [{"experiment": experiment, "run_id": run_id, "queued_s": 1.0} for experiment, run_id in names]
     assert [entry.key for entry in RunQueue.from_json({"waiting": waiting}).waiting] == [("e", "a")]
+
+
+def test_runs_move_by_places_keep_their_order_and_stop_at_the_ends():
+    queue = RunQueue().add([entry(name) for name in "abcdef"])
+    chosen = [item.key for item in queue.waiting if item.run_id in "ce"]
+    assert ids(queue.moved(chosen, -1).waiting) == "acbedf"
+    assert ids(queue.moved(chosen, 1).waiting) == "abdcfe"
+    assert ids(queue.moved(chosen, -100).waiting) == "ceabdf"
+    assert ids(queue.moved(chosen, 100).waiting) == "abdfce"
+    assert queue.moved([], -1) == queue
+
+
+def test_a_held_queue_stays_held_through_its_file_and_every_change():
+    queue = RunQueue().add([entry("a"), entry("b")]).held(True).start_next().add([entry("c")])
+    queue = queue.put_back(queue.active[0]).moved([entry("c").key], -1).without([entry("b").key])
+    assert queue.is_held
+    assert RunQueue.from_json(queue.to_json()) == queue
+    assert not queue.held(False).is_held

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,6 +42,8 @@ class Catalog(StrEnum):
     """What ``ls`` may list beside runs."""
 
     RUNS = "runs"
+    COMPARE = "compare"
+    LOGS = "logs"
     MODELS = "models"
     DATASETS = "datasets"
     STRATEGIES = "strategies"
@@ -69,24 +72,59 @@ RunName = Annotated[str, typer.Argument(metavar="RUN", help="An id, a unique beg
 def _all_commands(
     context: typer.Context,
     results: Results = None,
-    _headless: Headless = False,
+    headless: Headless = False,
+    readonly: Annotated[bool, typer.Option("--readonly", help="A screen that cannot change anything.")] = False,
+    is_ascii: Annotated[bool, typer.Option("--ascii", help="A screen of plain characters.")] = False,
+    no_mouse: Annotated[bool, typer.Option("--no-mouse", help="Leave the mouse to the terminal.")] = False,
+    theme: Annotated[
+        str, typer.Option("--theme", metavar="NAME", help="ddptui-dark, ddptui-light, ansi-dark or ansi-light.")
+    ] = "",
     _debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")] = False,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> Work | None:
-    """Run, watch and understand distributed PyTorch training."""
-    context.obj = results
+    """Run, watch and understand distributed PyTorch training. Without a command the screen opens."""
+    context.obj = Given(results, headless, readonly, is_ascii, no_mouse, theme)
     if version:
         return _show_version
     if context.invoked_subcommand is None:
-        return lambda: _open_screen(context.get_help())
+        return lambda: _open_screen(context.obj, context.get_help())
     return None
 
 
-def _open_screen(help_text: str) -> int:
-    """Where the screen will open; until then the help and where to begin."""
-    sys.stdout.write(f"{help_text}\n")
-    say("begin with: ddptui init && ddptui run experiments.toml")
-    return 0
+@dataclass(frozen=True)
+class Given:
+    """What was given before the command."""
+
+    results: Path | None
+    is_headless: bool
+    is_readonly: bool
+    is_ascii: bool
+    no_mouse: bool
+    theme: str
+
+
+def _open_screen(given: Given, help_text: str) -> int:
+    """The screen, with the experiment file of this folder in Plan; without a terminal the help."""
+    if given.is_headless or not sys.stdout.isatty():
+        sys.stdout.write(f"{help_text}\n")
+        say("the screen needs a terminal; here use `ddptui ls --watch` or `ddptui --headless run FILE`")
+        return 0
+    from tui.open_screen import open_screen
+
+    return open_screen(_screen_options(given, given.results))
+
+
+def _screen_options(given: Given, results: Path | None, file: str = "") -> Any:
+    from tui.open_screen import ScreenOptions
+
+    return ScreenOptions(
+        results=ResultsPaths(results or Path("results")),
+        file=file or ("experiments.toml" if Path("experiments.toml").is_file() else ""),
+        is_readonly=given.is_readonly,
+        is_ascii=given.is_ascii,
+        has_mouse=not given.no_mouse,
+        theme=given.theme,
+    )
 
 
 def _show_version() -> int:
@@ -98,7 +136,7 @@ def _show_version() -> int:
 
 def _results(context: typer.Context, own: Path | None) -> ResultsPaths:
     """The results folder: given after the command, before it, or ./results."""
-    return ResultsPaths(own or context.obj or Path("results"))
+    return ResultsPaths(own or context.obj.results or Path("results"))
 
 
 @app.command()
@@ -175,14 +213,29 @@ def init(
 def ls(
     context: typer.Context,
     what: Annotated[Catalog, typer.Argument(help="What to list.")] = Catalog.RUNS,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="An experiment for compare, a run for logs.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Again whenever it is different, until Ctrl-C.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Once, which is what happens without --watch.")] = False,
     results: Results = None,
     as_json: AsJson = False,
 ) -> Work:
-    """List experiments and runs, or the names that an experiment file may use."""
-    if what is Catalog.RUNS:
+    """List runs, their comparison or their last log lines, or the names that an experiment file may use."""
+    if watch and (once or as_json):
+        raise InputError("--watch goes neither with --once nor with --json")
+    if what is Catalog.RUNS and not watch and name is None:
         from tui.listing import list_results
 
         return lambda: list_results(_results(context, results), as_json=as_json)
+    if what.value in ("runs", "compare", "logs"):
+        if as_json:
+            raise InputError("--json goes with `ls runs`; `ddptui export` writes the tables")
+        from tui.watch import print_form
+
+        return lambda: print_form(_results(context, results), what.value, name, is_watching=watch)
+    if watch or name is not None:
+        raise InputError(f"ls {what.value} takes no name and no --watch")
     from tui.catalog_list import list_catalog
 
     return lambda: list_catalog(what.value, as_json=as_json)
@@ -226,6 +279,35 @@ def stop(
     from tui.supervise import stop_runs
 
     return lambda: stop_runs(_results(context, results), tuple(names or ()), every=every)
+
+
+@app.command()
+def pause(context: typer.Context, results: Results = None) -> Work:
+    """Hold the queue: what runs goes on, nothing else is started."""
+    from tui.supervise import hold_queue
+
+    return lambda: hold_queue(_results(context, results), is_held=True)
+
+
+@app.command()
+def resume(context: typer.Context, results: Results = None) -> Work:
+    """Let a held queue go on."""
+    from tui.supervise import hold_queue
+
+    return lambda: hold_queue(_results(context, results), is_held=False)
+
+
+@app.command()
+def retry(
+    context: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(metavar="RUN...", help="Ended runs.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="All that failed, were lost or were stopped.")] = False,
+    results: Results = None,
+) -> Work:
+    """Queue ended runs again, as they were; without names a dead supervisor's queue is taken up."""
+    from tui.supervise import retry_runs
+
+    return lambda: retry_runs(_results(context, results), tuple(names or ()), failed=failed)
 
 
 @app.command()

@@ -11,17 +11,8 @@ from engine.core.state import RunState
 from engine.report.collect import read_experiment
 from engine.store import ResultsPaths
 from tui.gates import Breach, Gate, judge
-from tui.output import (
-    format_duration,
-    format_number,
-    format_ratio,
-    print_json,
-    print_table,
-    say,
-    strip_escapes,
-    write_line,
-    write_paragraph,
-)
+from tui.output import print_json, say, terminal_width, write_line
+from tui.point_table import point_lines
 from tui.progress_text import describe_end
 from tui.report_command import write_reports
 from tui.run_names import NamedRun
@@ -30,10 +21,6 @@ from tui.summary_columns import point_values
 from tui.view.run_row import RunRow
 
 __all__ = ["Closing", "close_runs"]
-
-HEADERS = ("point", "n", "samples/s", "throughput\n_speedup", "throughput\n_efficiency", "test\naccuracy", "time")
-
-MAX_NOTES = 4
 
 
 @dataclass(frozen=True)
@@ -57,7 +44,8 @@ def close_runs(results: ResultsPaths, runs: Sequence[NamedRun], gates: Sequence[
     if not as_json:
         for name in experiments:
             write_line(f"\n{name}")
-            _print_points(points[name])
+            for line in point_lines(points[name], width=terminal_width()):
+                write_line(line)
     _say_failures(results, rows)
     for line in said:
         say(line)
@@ -75,43 +63,6 @@ def close_runs(results: ResultsPaths, runs: Sequence[NamedRun], gates: Sequence[
     if gates and not breaches:
         say(f"{len(gates)} gate{'s' if len(gates) != 1 else ''} held")
     return Closing(rows, breaches)
-
-
-def _print_points(points: Sequence[Any]) -> None:
-    rows = []
-    for point in points:
-        values = point_values(point)
-        rows.append(
-            (
-                point.label + (" *" if point.is_baseline else ""),
-                f"{point.n}/{point.num_runs}",
-                _with_interval(point.samples_per_s),
-                format_number(values["throughput_speedup"], 3),
-                format_ratio(values["throughput_efficiency"]),
-                format_ratio(values["final_test_accuracy"]),
-                format_duration(values["total_s"]),
-            )
-        )
-    print_table(HEADERS, rows, right=range(1, len(HEADERS)))
-    baselines = {point.baseline_label for point in points if point.baseline_label}
-    write_paragraph(
-        f"* baseline: {'; '.join(sorted(baselines)) or 'none'}. Time: training and evaluation, median of n."
-    )
-    notes = list(dict.fromkeys(f"{point.label}: {note}" for point in points for note in point.notes))
-    shown = notes if len(notes) <= MAX_NOTES + 1 else notes[:MAX_NOTES]
-    for note in shown:
-        write_paragraph(f"  {strip_escapes(note)}")
-    if len(notes) > len(shown):
-        write_line(f"  and {len(notes) - len(shown)} more notes in the report")
-
-
-def _with_interval(estimate: Any) -> str:
-    if estimate is None:
-        return "n/a"
-    value = format_number(estimate.value)
-    if estimate.low is None or estimate.high is None:
-        return value
-    return f"{value} ({format_number(estimate.low)} to {format_number(estimate.high)})"
 
 
 def _say_failures(results: ResultsPaths, rows: Sequence[RunRow]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from engine.store import ResultsPaths, read_json
@@ -14,16 +15,17 @@ from tui.output import (
     format_ratio,
     format_when,
     print_json,
-    print_table,
     say,
     strip_escapes,
+    table_lines,
+    terminal_width,
     write_line,
 )
 from tui.run_names import NamedRun, find_run, list_named_runs
 from tui.run_row import RunReader
 from tui.view.run_row import RunRow
 
-__all__ = ["list_results", "show_run"]
+__all__ = ["list_results", "run_lines", "show_run"]
 
 COLUMNS = ("run", "state", "progress", "loss", "samples/s", "ended", "reason")
 """Strategy and world size are in the id of the run; ``--json`` has them by themselves."""
@@ -31,20 +33,26 @@ COLUMNS = ("run", "state", "progress", "loss", "samples/s", "ended", "reason")
 
 def list_results(results: ResultsPaths, *, as_json: bool) -> int:
     """Print every run of the results folder, by experiment."""
-    now_s = time.time()
-    views = [RunReader(run).read() for run in list_named_runs(results)]
+    readers = [RunReader(run) for run in list_named_runs(results)]
     if as_json:
-        print_json([view.to_json() for view in views])
+        print_json([reader.read().to_json() for reader in readers])
         return 0
-    if not views:
+    rows = [reader.read() for reader in readers]
+    if not rows:
         say(f"no runs in {results.root}; start some with `ddptui run FILE`")
-    for number, experiment in enumerate(sorted({view.experiment for view in views})):
-        if number:
-            write_line()
-        write_line(experiment)
-        rows = [_cells(view, now_s) for view in views if view.experiment == experiment]
-        print_table(COLUMNS, rows, right=(2, 3, 4))
+    for line in run_lines(rows, now_s=time.time(), width=terminal_width()):
+        write_line(line)
     return 0
+
+
+def run_lines(rows: Sequence[RunRow], *, now_s: float, width: int | None = None) -> list[str]:
+    """Return a table of runs per experiment; lines end at ``width``."""
+    lines: list[str] = []
+    for experiment in sorted({row.experiment for row in rows}):
+        cells = [_cells(row, now_s) for row in rows if row.experiment == experiment]
+        table = table_lines(COLUMNS, cells, right=(2, 3, 4), width=width)
+        lines += [*([""] if lines else []), strip_escapes(experiment), *table]
+    return lines
 
 
 def _cells(view: RunRow, now_s: float) -> tuple[str, ...]:

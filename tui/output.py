@@ -24,6 +24,7 @@ __all__ = [
     "say",
     "strip_escapes",
     "table_lines",
+    "terminal_width",
     "write_line",
     "write_paragraph",
 ]
@@ -70,9 +71,8 @@ def write_line(text: str = "") -> None:
 
 def write_paragraph(text: str) -> None:
     """Write words on stdout: one line; on a terminal it is broken between words."""
-    if sys.stdout.isatty():
-        text = break_line(text, shutil.get_terminal_size().columns)
-    write_line(text)
+    width = terminal_width()
+    write_line(text if width is None else break_line(text, width))
 
 
 def print_json(value: Any) -> None:
@@ -89,9 +89,13 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right:
         rows: text cells; control characters are taken out.
         right: the columns that hold numbers.
     """
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for line in table_lines(headers, rows, right=right, width=width):
+    for line in table_lines(headers, rows, right=right, width=terminal_width()):
         write_line(line)
+
+
+def terminal_width() -> int | None:
+    """The columns of the terminal on stdout; None where it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def table_lines(

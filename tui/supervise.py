@@ -1,4 +1,4 @@
-"""Talk to the supervisor of a results folder: ``stop``, and what the follower needs of it."""
+"""Talk to the supervisor of a results folder: ``stop``, ``pause``, ``retry``, and what the follower needs of it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from engine import control
 from engine.core.errors import DdptuiError, InputError
 from engine.core.lifecycle import Rerun
 from engine.core.spec import RunSpec
+from engine.core.state import RunState
 from engine.store import ResultsPaths
 from tui.output import say, write_line
 from tui.run_names import find_run, list_named_runs
 from tui.run_row import RunReader
 
-__all__ = ["Supervisor", "stop_runs"]
+__all__ = ["Supervisor", "hold_queue", "retry_runs", "stop_runs"]
 
 
 class Supervisor:
@@ -80,3 +81,53 @@ def stop_runs(results: ResultsPaths, names: Sequence[str], *, every: bool) -> in
     for tag in tags:
         write_line(tag)
     return 0
+
+
+def hold_queue(results: ResultsPaths, *, is_held: bool) -> int:
+    """Hold the queue, or let it go on.
+
+    Raises:
+        InputError: there is no such folder.
+        DdptuiError: nobody answers.
+    """
+    if not results.root.is_dir():
+        raise InputError(f"no results folder {results.root}")
+    say(_expect(control.hold(results.root, is_held=is_held)))
+    return 0
+
+
+def retry_runs(results: ResultsPaths, names: Sequence[str], *, failed: bool) -> int:
+    """Queue the named runs again, or all that did not succeed; with neither take up what a dead supervisor left.
+
+    Raises:
+        InputError: no such run, or both were given.
+        DdptuiError: nobody answers.
+    """
+    if failed and names:
+        raise InputError("name the runs to retry, or give --failed (not both)")
+    if not results.root.is_dir():
+        raise InputError(f"no results folder {results.root}")
+    if not failed and not names:
+        started = Supervisor(results).ensure()
+        say("started a supervisor, which takes up what was left" if started else "its supervisor is at work")
+        return 0
+    runs = list_named_runs(results) if failed else [find_run(results, name) for name in names]
+    views = [RunReader(run).read() for run in runs]
+    wanted = (RunState.FAILED, RunState.LOST, RunState.STOPPED)
+    chosen = [view for view in views if view.is_terminal and (not failed or view.state in wanted)]
+    for view in views if not failed else []:
+        if not view.is_terminal:
+            say(f"{view.tag} has not ended: {view.state}")
+    if not chosen:
+        say("nothing to retry")
+        return 0
+    say(_expect(control.retry(results.root, [(view.experiment, view.id) for view in chosen])))
+    for view in chosen:
+        write_line(view.tag)
+    return 0
+
+
+def _expect(reply: control.Reply) -> str:
+    if not reply.ok:
+        raise DdptuiError(reply.message)
+    return reply.message

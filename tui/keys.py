@@ -532,3 +532,9 @@ def markdown_table(keys: Sequence[Key] = KEYS) -> str:
         shown = " ".join(f"`{_WRITTEN.get(name, name)}`" for name in key.keys)
         lines.append(f"| {shown} | {where} | {key.help} |")
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(markdown_table() + "\n")

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from engine.annotation import annotate
 from engine.core.commands import Reply, command_id
 from engine.core.errors import DdptuiError, InputError
 from engine.core.lifecycle import Rerun
@@ -22,6 +23,7 @@ from engine.wake import ensure_supervisor, is_supervisor_alive, lock_holder
 
 __all__ = [
     "Reply",
+    "annotate",
     "check_writable",
     "delete",
     "enqueue",

@@ -6,9 +6,12 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import psutil
+
+from engine.store import AttemptPaths
 
 __all__ = ["Monitor"]
 
@@ -21,10 +24,13 @@ class Monitor:
 
     Args:
         node_rank: written into every sample.
+        files: of the attempt whose log files are watched, or None.
     """
 
-    def __init__(self, node_rank: int) -> None:
+    def __init__(self, node_rank: int, files: AttemptPaths | None = None) -> None:
         self._node_rank = node_rank
+        self._files = files
+        self._log_bytes: dict[str, list[int]] = {}
         self._gpus = _Gpus()
         self._trees: dict[int, list[psutil.Process]] = {}
         self._used_s: dict[int, float] = {}
@@ -45,6 +51,7 @@ class Monitor:
         memory = _quietly(psutil.virtual_memory)
         network = _quietly(psutil.net_io_counters)
         load = _quietly(os.getloadavg)
+        log_bytes = self._sample_logs(pids)
         return {
             "node_rank": self._node_rank,
             "cpu_percent": _quietly(psutil.cpu_percent),
@@ -55,7 +62,22 @@ class Monitor:
             "load_1m": load[0] if load else None,
             "ranks": self._sample_ranks(pids),
             "gpus": [{key: gpu[key] for key in gpu if key != "name"} for gpu in self._gpus.read()],
+            **({"log_bytes": log_bytes} if log_bytes else {}),
         }
+
+    def _sample_logs(self, pids: Mapping[int, int]) -> dict[str, list[int]]:
+        """The lengths of the log files that have grown: their lines carry no time, so this is how it is known."""
+        if self._files is None:
+            return {}
+        changed = {}
+        for name in dict.fromkeys(("node", *self._log_bytes, *map(str, pids))):  # a rank that has ended too
+            is_node = name == "node"
+            paths = [self._files.node_log(self._node_rank)] if is_node else _rank_logs(self._files, int(name))
+            sizes = [_size(path) for path in paths]
+            if sizes != self._log_bytes.get(name, [0] * len(paths)):
+                changed[name] = sizes
+            self._log_bytes[name] = sizes
+        return changed
 
     def _sample_ranks(self, pids: Mapping[int, int]) -> dict[int, dict[str, float | None]]:
         now_s = time.monotonic()
@@ -127,6 +149,17 @@ def _usage(tree: list[psutil.Process]) -> tuple[float, int]:
             continue
         used_s += times.user + times.system
     return used_s, rss_bytes
+
+
+def _rank_logs(files: AttemptPaths, rank: int) -> list[Path]:
+    return [files.out(rank), files.err(rank)]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _text(value: str | bytes) -> str:

@@ -117,7 +117,7 @@ class NodeRunner:
         self._record = NodeRecord(
             self._files, node_rank=node_rank, nodes=self._spec.config.nodes, world_size=world_size
         )
-        self._monitor = Monitor(node_rank)
+        self._monitor = Monitor(node_rank, self._files)
         self._host = Host(
             platform=sys.platform,
             python=sys.executable,

@@ -2,7 +2,7 @@
 
 Layout (DESIGN 4.2). Writers: the supervisor alone writes ``plan.json``, ``run.json``, ``command.sh``, ``status.json``,
 ``attempt.json`` and ``summary.json``; the node runner its ``env-node<k>.json``, ``exit-node<k>.json`` and logs; each
-rank its own events, logs and error file.
+rank its own events, logs and error file; whoever annotates a run its ``annotation.json``.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,12 +22,15 @@ __all__ = [
     "ExperimentPaths",
     "ResultsPaths",
     "RunPaths",
+    "is_safe_name",
     "list_experiments",
     "list_runs",
     "read_json",
     "write_json",
     "write_whole",
 ]
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,199}")
 
 
 @dataclass(frozen=True)
@@ -119,8 +123,26 @@ class RunPaths:
         return self.root / "summary.json"
 
     @property
+    def annotation(self) -> Path:
+        """What a person said of it: is_pinned, note."""
+        return self.root / "annotation.json"
+
+    @property
     def model_final(self) -> Path:
         return self.root / "model_final.pt"
+
+    @property
+    def model_best(self) -> Path:
+        """Of the best evaluation so far."""
+        return self.root / "model_best.pt"
+
+    @property
+    def snapshots(self) -> Path:
+        """A folder per snapshot, named by its number of steps."""
+        return self.root / "snapshots"
+
+    def snapshot(self, num_steps: int) -> Path:
+        return self.snapshots / f"{num_steps:012d}"
 
     def attempt(self, number: int) -> AttemptPaths:
         return AttemptPaths(self.root / "attempts" / str(number))
@@ -158,8 +180,13 @@ class ExperimentPaths:
     def report_md(self) -> Path:
         return self.root / "report.md"
 
+    @property
+    def runs(self) -> Path:
+        """A folder per run."""
+        return self.root / "runs"
+
     def run(self, run_id: str) -> RunPaths:
-        return RunPaths(self.root / "runs" / run_id)
+        return RunPaths(self.runs / run_id)
 
 
 @dataclass(frozen=True)
@@ -199,6 +226,11 @@ class ResultsPaths:
         return self.experiment(experiment).run(run_id)
 
 
+def is_safe_name(name: str) -> bool:
+    """Whether ``name`` can only be an entry of the folder it is looked up in."""
+    return _SAFE_NAME.fullmatch(name) is not None
+
+
 def list_experiments(results: ResultsPaths) -> list[str]:
     """The names of the experiments that have a plan or runs, sorted."""
     folders = (entry for entry in _entries(results.root) if not entry.name.startswith("."))
@@ -208,7 +240,7 @@ def list_experiments(results: ResultsPaths) -> list[str]:
 def list_runs(experiment: ExperimentPaths) -> list[RunPaths]:
     """Every run folder of the experiment that holds a ``run.json``, by name."""
     return sorted(
-        (RunPaths(entry) for entry in _entries(experiment.root / "runs") if (entry / "run.json").is_file()),
+        (RunPaths(entry) for entry in _entries(experiment.runs) if (entry / "run.json").is_file()),
         key=lambda paths: paths.run_id,
     )
 

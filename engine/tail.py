@@ -18,7 +18,17 @@ from engine.core.fields import whole_or
 from engine.core.metrics import RunFold
 from engine.store import AttemptPaths, RunPaths, read_json
 
-__all__ = ["BEAT_STRUCT", "Beat", "RunFollower", "Tail", "read_beat", "read_events"]
+__all__ = [
+    "BEAT_STRUCT",
+    "Beat",
+    "RunFollower",
+    "Tail",
+    "TailState",
+    "attempts_that_count",
+    "event_files",
+    "read_beat",
+    "read_events",
+]
 
 MAX_BYTES_PER_READ = 1 << 20
 ANCHOR_BYTES = 64
@@ -27,6 +37,21 @@ BEAT_STRUCT = struct.Struct("<qqd32s")
 """Step (-1 before the first), pid, monotonic seconds, phase padded with NUL."""
 
 _EVENT_FILE = re.compile(r"(rank|node)\d{1,9}\.jsonl")
+
+
+@dataclass(frozen=True)
+class TailState:
+    """Where a tail is in its file.
+
+    Attributes:
+        offset: so many bytes were read.
+        anchor: the last of them, by which the file is known again: its inode number says less.
+        half: what was kept back of a line whose end had not come.
+    """
+
+    offset: int
+    anchor: bytes
+    half: bytes
 
 
 class Tail:
@@ -59,20 +84,54 @@ class Tail:
 
     def read(self) -> list[bytes]:
         """Return the complete lines since the last call, without their newlines; a bounded number of bytes at once."""
+        block = self.read_block()
+        return [] if block is None else block.split(b"\n")
+
+    def read_block(self) -> bytes | None:
+        """Return what ``read`` does in one piece: whole lines, without the last newline; None where there is none."""
         chunk = self._read_chunk()
         if not chunk:
-            return []
+            return None
         self._offset += len(chunk)
         self.num_bytes += len(chunk)
         self._anchor = (self._anchor + chunk)[-ANCHOR_BYTES:]
         if b"\n" not in chunk:
             self._keep_back(chunk)
-            return []
-        lines = (b"".join(self._half) + chunk).split(b"\n")
-        rest = lines.pop()
+            return None
+        block, _, rest = (b"".join(self._half) + chunk).rpartition(b"\n")
         self._half, self._half_bytes, self._is_too_long = [], 0, False
         self._keep_back(rest)
-        return lines
+        return block
+
+    def state(self) -> TailState | None:
+        """Where it is, for another that goes on from there; None in the middle of a line that is too long."""
+        if self._is_too_long:
+            return None
+        return TailState(self._offset, self._anchor, b"".join(self._half))
+
+    def resume(self, state: TailState) -> bool:
+        """Go on from where another was, if the file still is what that one read; return whether it is."""
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            return False
+        try:
+            status = os.fstat(fd)
+            begin = state.offset - len(state.anchor)
+            if begin < 0 or status.st_size < state.offset or (state.offset and not state.anchor):
+                return False
+            if os.pread(fd, len(state.anchor), begin) != state.anchor:
+                return False
+        except OSError:
+            return False
+        finally:
+            os.close(fd)
+        self._forget()
+        self._file_id = (status.st_dev, status.st_ino)
+        self._offset = self.num_bytes = state.offset
+        self._anchor = state.anchor
+        self._keep_back(state.half)
+        return True
 
     def _read_chunk(self) -> bytes:
         try:
@@ -169,10 +228,10 @@ class RunFollower:
 
     def poll(self) -> bool:
         """Read a bounded amount of what is new; return whether there was anything."""
-        for attempt in self._attempts_that_count():
+        for attempt in attempts_that_count(self.paths):
             before = sum(tail.num_bytes for tail in self._tails.values())
-            for tail in self._tails_of(attempt):
-                for line in tail.read():
+            for path in event_files(attempt):
+                for line in self._tails.setdefault(path, Tail(path)).read():
                     if line.strip():
                         self.fold.add(decode_line(line))
             if sum(tail.num_bytes for tail in self._tails.values()) != before:
@@ -193,23 +252,26 @@ class RunFollower:
         status = status if status is not None else read_json(self.paths.status) or {}
         return fold.summary(status, envs, num_attempts=len(attempts))
 
-    def _attempts_that_count(self) -> list[AttemptPaths]:
-        """The newest attempt, behind those that it went on from."""
-        chain: list[AttemptPaths] = []
-        for attempt in reversed(self.paths.attempts()):
-            chain.insert(0, attempt)
-            if whole_or(read_json(attempt.attempt) or {}, "resumed_from_step", 0) <= 0:
-                break
-        return chain
 
-    def _tails_of(self, attempt: AttemptPaths) -> list[Tail]:
-        folder = attempt.root / "events"
-        try:
-            with os.scandir(folder) as entries:
-                names = sorted(entry.name for entry in entries if _EVENT_FILE.fullmatch(entry.name))
-        except OSError:
-            return []
-        return [self._tails.setdefault(folder / name, Tail(folder / name)) for name in names]
+def attempts_that_count(paths: RunPaths) -> list[AttemptPaths]:
+    """The newest attempt, behind those that it went on from."""
+    chain: list[AttemptPaths] = []
+    for attempt in reversed(paths.attempts()):
+        chain.insert(0, attempt)
+        if whole_or(read_json(attempt.attempt) or {}, "resumed_from_step", 0) <= 0:
+            break
+    return chain
+
+
+def event_files(attempt: AttemptPaths) -> list[Path]:
+    """The event files of an attempt, by name; none where the folder cannot be read."""
+    folder = attempt.root / "events"
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if _EVENT_FILE.fullmatch(entry.name))
+    except OSError:
+        return []
+    return [folder / name for name in names]
 
 
 def _read_envs(attempt: AttemptPaths) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from engine.machine import (
     find_other_runs,
 )
 from engine.monitor import Monitor
+from engine.store import AttemptPaths
 
 
 def test_the_allowed_cores_are_those_of_this_process() -> None:
@@ -78,3 +79,33 @@ def test_a_rank_that_has_gone_uses_nothing() -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
     assert Monitor(0).sample({0: gone.pid})["ranks"] == {0: {"cpu_percent": None, "rss_bytes": 0}}
+
+
+def test_a_sample_says_how_long_the_log_files_have_become(tmp_path: Path) -> None:
+    files = AttemptPaths(tmp_path / "1")
+    files.out(0).parent.mkdir(parents=True)
+    files.out(0).write_text("hello\n")
+    monitor = Monitor(0, files)
+    pids = {0: os.getpid(), 1: os.getpid()}
+    assert monitor.sample(pids)["log_bytes"] == {"0": [6, 0]}
+    files.err(1).write_text("oh\n")
+    files.node_log(0).write_text("torchrun\n")
+    assert monitor.sample(pids)["log_bytes"] == {"node": [9], "1": [0, 3]}
+
+
+def test_log_files_that_did_not_grow_are_not_mentioned(tmp_path: Path) -> None:
+    files = AttemptPaths(tmp_path / "1")
+    files.out(0).parent.mkdir(parents=True)
+    files.out(0).write_text("hello\n")
+    monitor = Monitor(0, files)
+    monitor.sample({0: os.getpid()})
+    assert "log_bytes" not in monitor.sample({0: os.getpid()})
+
+
+def test_the_log_of_a_rank_that_has_ended_is_still_watched(tmp_path: Path) -> None:
+    files = AttemptPaths(tmp_path / "1")
+    files.err(0).parent.mkdir(parents=True)
+    monitor = Monitor(0, files)
+    monitor.sample({0: os.getpid()})
+    files.err(0).write_text("its last words\n")
+    assert monitor.sample({})["log_bytes"] == {"0": [0, 15]}

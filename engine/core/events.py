@@ -30,7 +30,8 @@ run_stop     reason (one line: "epochs", "steps", ...), epoch, step, num_steps, 
              user_s, system_s, peak_memory_bytes (host, maximum resident set), peak_device_memory_bytes (or null)
 system       of a node (rank null): node_rank, cpu_percent (of all cores), memory_used_bytes, memory_total_bytes,
              net_sent_bytes, net_received_bytes (since boot), load_1m, ranks {rank: {cpu_percent, rss_bytes}},
-             gpus [{index, util_percent, memory_used_bytes, memory_total_bytes}]
+             gpus [{index, util_percent, memory_used_bytes, memory_total_bytes}], log_bytes {rank: [out, err],
+             "node": [log]} (lengths of the log files that have grown since the sample before; absent where none has)
 ===========  =========================================================================================================
 """
 

@@ -6,52 +6,19 @@ Whatever the lines hold, nothing here raises: a value of the wrong type is as go
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.core.events import Event
 from engine.core.fields import mapping, number, number_map, text, whole, whole_or
-from engine.core.rank_record import RankRecord, Window
-from engine.core.run_record import Evaluation, NodeLoad, RunRecord, mean_accuracy, mean_loss
+from engine.core.progress import RunProgress, measure_progress
+from engine.core.rank_record import RankRecord
+from engine.core.run_record import Evaluation, NodeLoad, RunRecord
 from engine.core.summary import make_summary
 
 if TYPE_CHECKING:
     from engine.core.spec import RunSpec  # loads pydantic, and listings fold lines too
 
 __all__ = ["RunFold", "RunProgress"]
-
-RECENT_S = 5.0
-"""The live throughput is that of about this many last seconds of training."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunProgress:
-    """Where a run is; None is unknown.
-
-    Attributes:
-        epoch: of the last step, 0-based.
-        step: the last finished step, 0-based.
-        num_steps, num_epochs: planned.
-        loss, accuracy: training, over the last window of each rank.
-        samples_per_s: over all ranks, about the last five seconds of training.
-        elapsed_s: from the first rank's start to the last line.
-        eta_s: to the end, evaluation included as it was until now.
-        last_event_s: Unix time of the newest line.
-        test_accuracy, test_loss: of the newest evaluation.
-    """
-
-    epoch: int | None = None
-    step: int | None = None
-    num_steps: int | None = None
-    num_epochs: int | None = None
-    loss: float | None = None
-    accuracy: float | None = None
-    samples_per_s: float | None = None
-    elapsed_s: float | None = None
-    eta_s: float | None = None
-    last_event_s: float | None = None
-    test_accuracy: float | None = None
-    test_loss: float | None = None
 
 
 class RunFold:
@@ -189,44 +156,15 @@ class RunFold:
 
     def progress(self) -> RunProgress:
         """Where the run is now."""
-        step = max((r.windows[-1].step for r in self.record.ranks.values() if r.windows), default=None)
-        last = [record.windows[-1] for record in self.record.ranks.values() if record.windows]
-        elapsed_s = None
-        if self.record.first_start_s is not None and self.record.last_event_s is not None:
-            elapsed_s = max(self.record.last_event_s - self.record.first_start_s, 0.0)
-        num_steps = self.record.started("num_steps")
-        newest = max(
-            (e for e in self.record.evaluations.values() if e.split == "test"), key=lambda e: e.epoch, default=None
+        record = self.record
+        return measure_progress(
+            record.config,
+            record.ordered(),
+            record.evaluations.values(),
+            first_start_s=record.first_start_s,
+            first_step_s=record.first_step_s,
+            last_event_s=record.last_event_s,
         )
-        return RunProgress(
-            epoch=max((w.epoch for w in last), default=None),
-            step=step,
-            num_steps=num_steps,
-            num_epochs=self.record.started("num_epochs"),
-            loss=mean_loss(last),
-            accuracy=mean_accuracy(last),
-            samples_per_s=_recent_rate([record.windows for record in self.record.ranks.values()]),
-            elapsed_s=elapsed_s,
-            eta_s=self._eta_s(step, num_steps),
-            last_event_s=self.record.last_event_s,
-            test_accuracy=newest.accuracy if newest else None,
-            test_loss=newest.loss if newest else None,
-        )
-
-    def _eta_s(self, step: int | None, num_steps: int | None) -> float | None:
-        if step is None or self.record.first_step_s is None or self.record.last_event_s is None:
-            return None
-        if any(record.stop for record in self.record.ranks.values()):
-            return 0.0
-        trained_s = max(self.record.last_event_s - self.record.first_step_s, 0.0)
-        num_done = step + 1 - min(r.windows[0].step_first for r in self.record.ranks.values() if r.windows)
-        left: list[float] = []
-        if num_steps is not None and num_done > 0:
-            left.append(max(num_steps - step - 1, 0) * trained_s / num_done)
-        minutes = number(mapping(self.record.config, "stop"), "minutes")
-        if minutes is not None:
-            left.append(max(minutes * 60 - trained_s, 0.0))
-        return min(left, default=None)
 
     def first_nonfinite_step(self) -> int | None:
         """The first step whose training loss was NaN or infinite on any rank."""
@@ -244,15 +182,3 @@ class RunFold:
             num_attempts: where the caller knows better than the lines.
         """
         return make_summary(self.record, status, envs, num_attempts=num_attempts)
-
-
-def _recent_rate(ranks: Sequence[Sequence[Window]]) -> float | None:
-    rate = 0.0
-    for windows in ranks:
-        samples, seconds = 0, 0.0
-        for window in reversed(windows):
-            samples, seconds = samples + window.samples, seconds + window.window_s
-            if seconds >= RECENT_S:
-                break
-        rate += samples / seconds if seconds > 0 else 0.0
-    return rate or None

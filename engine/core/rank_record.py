@@ -9,13 +9,16 @@ from typing import Any
 from engine.core.events import Event
 from engine.core.fields import mapping, number, number_map, sequence, whole, whole_or
 
-__all__ = ["EpochPart", "RankRecord", "Window"]
+__all__ = ["NUM_NEWEST", "EpochPart", "RankRecord", "Window"]
 
 MAX_WINDOWS = 2048
 """Per rank; beyond it neighbours are merged, which keeps every sum."""
 
 NUM_KEPT_APART = 64
 """The first windows are never merged: the warm-up ends among them."""
+
+NUM_NEWEST = 32
+"""Nor are the newest: where a run is now is read from them, as they came."""
 
 
 @dataclass(slots=True)
@@ -64,6 +67,11 @@ class RankRecord:
     epoch_lr: dict[int, float] = field(default_factory=dict)
     nonfinite_step: int | None = None
     last_epoch: int | None = None
+
+    @property
+    def first_step(self) -> int | None:
+        """The first step of its first window."""
+        return self.windows[0].step_first if self.windows else None
 
     def begin(self, event: Event, resumed_from_step: int) -> None:
         """Start over: what came before ``resumed_from_step`` stays, the rest was superseded."""
@@ -121,7 +129,8 @@ class RankRecord:
         )
 
     def _merge_neighbours(self) -> None:
-        kept, rest = self.windows[:NUM_KEPT_APART], self.windows[NUM_KEPT_APART:]
+        kept, rest = self.windows[:NUM_KEPT_APART], self.windows[NUM_KEPT_APART:-NUM_NEWEST]
+        newest = self.windows[-NUM_NEWEST:]
         first_epoch = self.windows[0].epoch
         merged: list[Window] = []
         pending: Window | None = None
@@ -134,7 +143,7 @@ class RankRecord:
             else:
                 merged.append(_merge(pending, window))
                 pending = None
-        self.windows = kept + merged + ([pending] if pending is not None else [])
+        self.windows = kept + merged + ([pending] if pending is not None else []) + newest
 
 
 def _merge(left: Window, right: Window) -> Window:

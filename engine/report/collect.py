@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,10 @@ from engine.core.errors import InputError
 from engine.core.fields import sequence, text
 from engine.core.state import is_terminal
 from engine.overview import read_run
-from engine.store import ExperimentPaths, ResultsPaths, RunPaths, list_runs, read_json
+from engine.store import ExperimentPaths, ResultsPaths, RunPaths, is_safe_name, list_runs, read_json
 from engine.tail import RunFollower
 
 __all__ = ["ExperimentData", "RunData", "environments", "is_safe_name", "read_experiment"]
-
-_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,199}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +67,6 @@ class ExperimentData:
         """The runs whose figures stand for a point: the succeeded ones, else all that have any."""
         runs = [run for run in self.runs if (text(run.spec, "point") or run.run_id) == point]
         return [run for run in runs if run.state == "succeeded"] or runs
-
-
-def is_safe_name(name: str) -> bool:
-    """Whether ``name`` can only be an entry of the folder it is looked up in."""
-    return _SAFE_NAME.fullmatch(name) is not None
 
 
 def read_experiment(results: Path, name: str) -> ExperimentData:

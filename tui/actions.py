@@ -19,9 +19,12 @@ from tui.keys import Mode
 from tui.modals.choice import Choice, ChoiceModal
 from tui.modals.diff import DiffModal
 from tui.modals.help import HelpModal
+from tui.modals.launch import LaunchModal
 from tui.modals.note import LineModal
 from tui.output import strip_escapes
 from tui.screens.base import ModeScreen
+from tui.screens.plan import PlanScreen
+from tui.start_runs import LaunchRequest
 from tui.view.ports import FeedPort
 from tui.view.run_row import RunRow
 from tui.view.session import Session
@@ -51,6 +54,19 @@ class RunActions(App[Any]):
         return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, ModeScreen)), None)
 
     # --- runs -------------------------------------------------------------------------------------------------------
+
+    def action_launch(self) -> None:
+        """Start the runs of the plan, as it is shown."""
+        if not self._may_change():
+            return
+        plan = self._plan_screen()
+        request = plan.launch_request() if plan is not None else None
+        if request is None and self.session.file:
+            request = LaunchRequest(file=self.session.file, results=self._results())
+        if request is None:
+            self._say("launch: there is no experiment file; 6 shows how to begin", "warning")
+            return
+        self.push_screen(LaunchModal(request, self.feed.snapshot), lambda done: self._show_launched(done is True))
 
     def action_stop(self) -> None:
         """Stop runs, after a question."""
@@ -206,6 +222,20 @@ class RunActions(App[Any]):
         """Go on, on the screen's own thread."""
         message.then()
 
+    def go(self, mode: str, tag: str | None = None, rank: int | None = None) -> None:
+        """Show a mode; the app's own."""
+        raise NotImplementedError
+
+    def _show_launched(self, is_done: bool) -> None:
+        if is_done:
+            self.feed.look_now()
+            self.go(Mode.RUNS.value)
+
+    def _plan_screen(self) -> PlanScreen | None:
+        """The screen of Plan where it was opened before."""
+        stack = self._screen_stacks.get(Mode.PLAN.value, [])
+        return next((screen for screen in stack if isinstance(screen, PlanScreen)), None)
+
     def _end_runs(self, verb: str, *, grace_s: float) -> None:
         rows = self._chosen(lambda row: not row.is_terminal, f"{verb.lower()}: these runs have ended already")
         if not rows:
@@ -335,7 +365,8 @@ class RunActions(App[Any]):
 
     def _unsaved(self) -> str:
         """The name of an experiment file with changes that are not saved, or ""."""
-        return ""
+        plan = self._plan_screen()
+        return plan.unsaved_name if plan is not None else ""
 
     def _results(self) -> ResultsPaths:
         return ResultsPaths(Path(self.session.results))

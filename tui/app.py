@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
@@ -29,16 +29,16 @@ from tui.view.session import Session
 __all__ = ["DdptuiApp", "Feed"]
 
 
-class Feed(FeedPort):
+class Feed(FeedPort, Protocol):
     """What the app starts and stops beside what screens ask of it."""
 
     def start(self, post: Callable[[Message], Any]) -> None:
         """Begin reading; news are posted."""
-        raise NotImplementedError
+        ...
 
     def close(self) -> None:
         """End within a second."""
-        raise NotImplementedError
+        ...
 
 
 class _Painted(Message):
@@ -68,9 +68,10 @@ class DdptuiApp(RunActions, App[None], inherit_bindings=False):
         Mode.PLAN.value: PlanScreen,
     }
     BINDINGS: ClassVar[list[BindingType]] = []
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 (Textual declares it so)
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012 (the same)
     PAUSE_GC_ON_SCROLL = True
+    feed: Feed
 
     def __init__(self, feed: Feed, session: Session, *, mode: Mode = Mode.RUNS, theme: str = THEMES[0]) -> None:
         super().__init__()
@@ -114,15 +115,15 @@ class DdptuiApp(RunActions, App[None], inherit_bindings=False):
 
     def on_curves_changed(self, _message: CurvesChanged) -> None:
         """Curves have grown."""
-        self._tell(ModeScreen.show_curves)
+        self._tell(lambda screen: screen.show_curves())
 
     def on_sources_changed(self, _message: SourcesChanged) -> None:
         """Logs have grown."""
-        self._tell(ModeScreen.show_sources)
+        self._tell(lambda screen: screen.show_sources())
 
     def on_comparison_ready(self, _message: ComparisonReady) -> None:
         """The comparison is different."""
-        self._tell(ModeScreen.show_comparison)
+        self._tell(lambda screen: screen.show_comparison())
 
     def on__painted(self, message: _Painted) -> None:
         """A picture is ready."""

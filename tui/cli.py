@@ -161,12 +161,16 @@ def run(
             "--fail-if", metavar="EXPR", help='Exit 3 if true: "throughput_efficiency<0.8@ddp-w4"; repeatable.'
         ),
     ] = None,
-    _headless: Headless = False,
+    headless: Headless = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --dry-run or at the end: machine readable.")] = False,
 ) -> Work:
-    """Run the experiments of FILE, follow them, and write the report. Ctrl-C stops the runs."""
+    """Run the experiments of FILE: on the screen, or with --headless line by line until the report (Ctrl-C stops)."""
     from tui.run_command import RunOptions, run_file
 
+    given = context.obj
+    is_line_by_line = headless or given.is_headless or detach or dry_run or as_json or bool(fail_if)
+    if given.is_readonly and not dry_run:
+        raise InputError("--readonly shows and starts nothing; leave it out, or use `ddptui --readonly`")
     options = RunOptions(
         file=file,
         results=_results(context, results),
@@ -178,6 +182,9 @@ def run(
         is_detached=detach,
         fail_if=tuple(fail_if or ()),
         as_json=as_json,
+        screen=_screen_options(given, results or given.results, file)
+        if sys.stdout.isatty() and not is_line_by_line
+        else None,
     )
     return lambda: run_file(options)
 
@@ -233,7 +240,8 @@ def ls(
             raise InputError("--json goes with `ls runs`; `ddptui export` writes the tables")
         from tui.watch import print_form
 
-        return lambda: print_form(_results(context, results), what.value, name, is_watching=watch)
+        form: Any = what.value
+        return lambda: print_form(_results(context, results), form, name, is_watching=watch)
     if watch or name is not None:
         raise InputError(f"ls {what.value} takes no name and no --watch")
     from tui.catalog_list import list_catalog

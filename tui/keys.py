@@ -135,9 +135,8 @@ KEYS: tuple[Key, ...] = (
         id="open",
         keys=("enter",),
         label="open",
-        help="Open what is under the cursor: a run's charts, a chart, a rank's log, an event line.",
+        help="Open what is under the cursor: a run's charts, a chart, a rank's log, an event line, an error's place.",
         group="go",
-        modes=(_RUNS, _CHARTS, _COMPARE, _RANKS, _LOGS),
         in_bar=True,
     ),
     Key(
@@ -305,6 +304,14 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(id="first_error", keys=("E",), label="first error", help="Go to the first error.", group="see", modes=(_LOGS,)),
     Key(id="all_ranks", keys=("a",), label="all ranks", help="All ranks merged by time.", group="see", modes=(_LOGS,)),
+    Key(
+        id="attempt",
+        keys=("A",),
+        label="attempt",
+        help="The attempt before; after the first the newest again.",
+        group="see",
+        modes=(_LOGS,),
+    ),
     Key(id="wrap", keys=("w",), label="wrap", help="Wrap long lines.", group="see", modes=(_LOGS,)),
     Key(id="times", keys=("t",), label="times", help="Show when each line was written.", group="see", modes=(_LOGS,)),
     Key(

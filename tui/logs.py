@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.core.errors import InputError
+from engine.logbook.index import LineIndex
+from engine.logbook.reading import BlockReader, read_line, read_lines
+from engine.logbook.text import MAX_CHARS
 from engine.store import AttemptPaths, ResultsPaths
 from tui.output import strip_escapes, write_line
 from tui.run_names import NamedRun, find_run
@@ -19,7 +21,7 @@ from tui.run_row import RunReader
 __all__ = ["LogChoice", "LogFile", "show_logs"]
 
 POLL_S = 0.25
-MAX_BYTES_PER_READ = 1 << 20
+MAX_LINES_PER_READ = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,47 +39,46 @@ class LogChoice:
     num_lines: int | None = None
 
 
-@dataclass
 class LogFile:
-    """One growing text file.
+    """One growing text file, read from its beginning.
 
     Args:
         path: may not exist yet.
         label: put before each line.
     """
 
-    path: Path
-    label: str
-    _offset: int = 0
-    _half: bytes = field(default=b"", repr=False)
+    def __init__(self, path: Path, label: str) -> None:
+        self._label = label
+        self._index = LineIndex(path)
+        self._generation = 0
+        self._next = 0
+
+    def skip_to_last(self, num_lines: int, *, has_rest: bool) -> None:
+        """Leave out all but the last lines; ``has_rest``: a last line without newline counts."""
+        self._advance()
+        self._next = max(len(self._index) + (has_rest and self._index.partial_bytes > 0) - num_lines, 0)
 
     def read(self) -> Iterator[str]:
         """Yield the complete lines since the last call."""
-        while chunk := self._read_chunk():
-            *lines, self._half = (self._half + chunk).split(b"\n")
-            for line in lines:
-                yield self._clean(line)
+        self._advance()
+        while self._next < len(self._index):
+            first, self._next = self._next, min(self._next + MAX_LINES_PER_READ, len(self._index))
+            for text in read_lines(self._index, first, self._next, sys.maxsize):
+                yield self._clean(text)
 
     def rest(self) -> Iterator[str]:
         """Yield the last line where it has no newline: what a dying process wrote last must not be lost."""
-        if self._half:
-            yield self._clean(self._half)
-            self._half = b""
+        if self._index.partial_bytes and self._next <= len(self._index):
+            yield self._clean(read_line(BlockReader(1), self._index, len(self._index), MAX_CHARS)[0])
 
-    def _read_chunk(self) -> bytes:
-        try:
-            with self.path.open("rb") as file:
-                file.seek(self._offset)
-                chunk = file.read(MAX_BYTES_PER_READ)
-        except OSError:
-            return b""
-        self._offset += len(chunk)
-        return chunk
+    def _advance(self) -> None:
+        while self._index.advance():
+            pass
+        if self._index.generation != self._generation:  # it shrank or was replaced: what is there now is new
+            self._generation, self._next = self._index.generation, 0
 
-    def _clean(self, line: bytes) -> str:
-        """Of a line that was overwritten with carriage returns (progress bars) keep what a terminal would show last."""
-        text = line.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2]
-        return f"{self.label}{strip_escapes(text)}"
+    def _clean(self, text: str) -> str:
+        return f"{self._label}{strip_escapes(text)}"
 
 
 def show_logs(
@@ -114,10 +115,9 @@ def _print_new(attempt: AttemptPaths, choice: LogChoice, files: dict[Path, LogFi
     for path, label in _wanted(attempt, choice):
         is_new = path not in files
         file = files.setdefault(path, LogFile(path, label))
-        lines: Iterable[str] = itertools.chain(file.read(), file.rest()) if is_last else file.read()
         if is_new and choice.num_lines is not None:
-            lines = deque(lines, maxlen=choice.num_lines)
-        for line in lines:
+            file.skip_to_last(choice.num_lines, has_rest=is_last)
+        for line in itertools.chain(file.read(), file.rest()) if is_last else file.read():
             write_line(line)
 
 

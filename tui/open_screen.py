@@ -11,7 +11,7 @@ from pathlib import Path
 from engine.core.errors import InputError
 from engine.store import ResultsPaths
 
-__all__ = ["ScreenOptions", "open_screen"]
+__all__ = ["ScreenOptions", "cache_dir", "check_terminal", "open_screen"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ def open_screen(options: ScreenOptions) -> int:
     Raises:
         InputError: this terminal cannot show it, or an option is unknown.
     """
-    _check_terminal()
+    check_terminal()
     _suit_the_terminal()
     from tui.app import DdptuiApp
     from tui.feed.feed import Feed
@@ -72,7 +72,12 @@ def cache_dir() -> Path:
     return (Path(home) if os.path.isabs(home) else Path.home() / ".cache") / "ddptui"
 
 
-def _check_terminal() -> None:
+def check_terminal() -> None:
+    """Make sure that this terminal can show the screen.
+
+    Raises:
+        InputError: it cannot.
+    """
     if not sys.stdout.isatty() or not sys.stdin.isatty():
         raise InputError("the screen needs a terminal; use --headless, or `ddptui ls --watch` in a pipe")
     if not sys.stderr.isatty():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from engine.catalog import STRATEGY_TRAITS
@@ -17,12 +17,15 @@ from tui.output import format_bytes, format_duration, format_number, print_json,
 from tui.prepare import read_plan
 
 __all__ = [
+    "commands_of",
+    "describe_cost",
     "describe_estimate",
     "estimate_plan",
     "num_gpus_of",
     "print_schema",
     "say_notes",
     "show_plan",
+    "topology_of",
     "validate_file",
 ]
 
@@ -92,7 +95,7 @@ def estimate_plan(plan: Plan, facts: Mapping[str, Mapping[str, Any]], num_gpus: 
     """The estimate of every run, by ``experiment/run``."""
     return {
         f"{experiment.name}/{spec.id}": estimate_run(
-            spec, facts.get(spec.point, {}), _topology(spec, num_gpus).world_size
+            spec, facts.get(spec.point, {}), topology_of(spec, num_gpus).world_size
         )
         for experiment in plan.experiments
         for spec in experiment.runs
@@ -101,12 +104,16 @@ def estimate_plan(plan: Plan, facts: Mapping[str, Mapping[str, Any]], num_gpus: 
 
 def describe_estimate(estimates: Sequence[Estimate]) -> str:
     """``12 runs, expected: about 2:10, 14.0 MiB on disk``; n/a as soon as one run is unknown."""
+    return f"{count(len(estimates), 'run')}, expected: {describe_cost(estimates)}"
+
+
+def describe_cost(estimates: Sequence[Estimate]) -> str:
+    """``about 2:10, 14.0 MiB on disk``; n/a as soon as one run is unknown."""
     times = [estimate.time_s for estimate in estimates]
     sizes = [estimate.disk_bytes for estimate in estimates]
     time_s = None if None in times else sum(t for t in times if t is not None)
     disk = None if None in sizes else sum(s for s in sizes if s is not None)
-    cost = f"about {format_duration(time_s)}, {format_bytes(disk)} on disk"
-    return f"{count(len(estimates), 'run')}, expected: {cost}"
+    return f"about {format_duration(time_s)}, {format_bytes(disk)} on disk"
 
 
 def num_gpus_of(check: CheckResult | None) -> int:
@@ -119,7 +126,8 @@ def _size(experiment: ExperimentPlan) -> str:
     return f"{count(num_points, 'point')}, {count(len(experiment.runs), 'run')}"
 
 
-def _topology(spec: RunSpec, num_gpus: int) -> Topology:
+def topology_of(spec: RunSpec, num_gpus: int) -> Topology:
+    """The sizes of a run, "gpu" counted as so many, and as 1 where that is 0."""
     return make_topology(spec.config, STRATEGY_TRAITS[spec.config.strategy], num_gpus=num_gpus)
 
 
@@ -129,7 +137,7 @@ def _print_experiment(
     write_line(f"{experiment.name}: {_size(experiment)}")
     rows = []
     for spec in experiment.runs:
-        sizes, estimate = _topology(spec, num_gpus), estimates[f"{experiment.name}/{spec.id}"]
+        sizes, estimate = topology_of(spec, num_gpus), estimates[f"{experiment.name}/{spec.id}"]
         axes = " ".join(f"{key}={value}" for key, value in spec.axes.items() if key not in IN_RUN_ID)
         numbers = (sizes.world_size, sizes.num_devices, sizes.global_batch_size, sizes.local_batch_size)
         steps = format_number(estimate.num_steps or spec.config.stop.steps)
@@ -144,18 +152,19 @@ def _print_experiment(
     for spec in experiment.runs:
         write_line()
         write_line(f"# {experiment.name}/{spec.id}")
-        for line in _commands(spec, results, num_gpus):
+        for line in commands_of(spec, results, num_gpus):
             write_line(line)
 
 
-def _commands(spec: RunSpec, results: ResultsPaths, num_gpus: int) -> list[str]:
+def commands_of(spec: RunSpec, results: ResultsPaths, num_gpus: int) -> list[str]:
+    """The torchrun command line of each node, as a person could paste it."""
     run_dir = str(results.run(spec.experiment, spec.id).root)
-    return printable_command(spec, run_dir=run_dir, world_size=_topology(spec, num_gpus).world_size)
+    return printable_command(spec, run_dir=run_dir, world_size=topology_of(spec, num_gpus).world_size)
 
 
 def _plan_json(plan: Plan, results: ResultsPaths, estimates: Mapping[str, Estimate], num_gpus: int) -> dict[str, Any]:
     def run(spec: RunSpec) -> dict[str, Any]:
-        sizes, estimate = _topology(spec, num_gpus), estimates[f"{spec.experiment}/{spec.id}"]
+        sizes, estimate = topology_of(spec, num_gpus), estimates[f"{spec.experiment}/{spec.id}"]
         return {
             "id": spec.id,
             "point": spec.point,
@@ -171,7 +180,7 @@ def _plan_json(plan: Plan, results: ResultsPaths, estimates: Mapping[str, Estima
             "num_steps": estimate.num_steps,
             "expected_s": estimate.time_s,
             "expected_bytes": estimate.disk_bytes,
-            "commands": _commands(spec, results, num_gpus),
+            "commands": commands_of(spec, results, num_gpus),
             "config": spec.config.model_dump(mode="json"),
         }
 
@@ -179,8 +188,8 @@ def _plan_json(plan: Plan, results: ResultsPaths, estimates: Mapping[str, Estima
     return {"experiments": experiments, "how_estimated": HOW_ESTIMATED}
 
 
-def say_notes(experiments: Sequence[ExperimentPlan]) -> None:
+def say_notes(experiments: Sequence[ExperimentPlan], tell: Callable[[str], None] = say) -> None:
     """Say what the plan left out, and why."""
     for experiment in experiments:
         for note in experiment.notes:
-            say(f"{experiment.name}: {note}")
+            tell(f"{experiment.name}: {note}")

@@ -15,7 +15,7 @@ from engine.core.errors import InputError
 from engine.core.plan import ExperimentPlan, Plan, make_plan
 from engine.store import ResultsPaths
 
-__all__ = ["check_results_folder", "plan_file", "read_plan"]
+__all__ = ["check_results_folder", "plan_file", "plan_text", "read_plan"]
 
 
 def read_plan(file: str, *, sets: Sequence[str] = (), only: Sequence[str] = (), is_smoke: bool = False) -> Plan:
@@ -30,7 +30,17 @@ def read_plan(file: str, *, sets: Sequence[str] = (), only: Sequence[str] = (), 
     Raises:
         InputError: the file cannot be read, or what it says cannot be run; every problem.
     """
-    text = _read_text(file)
+    return plan_text(_read_text(file), file, sets=sets, only=only, is_smoke=is_smoke)
+
+
+def plan_text(
+    text: str, file: str, *, sets: Sequence[str] = (), only: Sequence[str] = (), is_smoke: bool = False
+) -> Plan:
+    """As ``read_plan``, of a text that need not stand in ``file`` (yet).
+
+    Raises:
+        InputError: what it says cannot be run; every problem.
+    """
     project_dir = str(Path(file).resolve().parent)
     return make_plan(
         text,
@@ -61,6 +71,7 @@ def plan_file(plan: Plan, experiment: ExperimentPlan, results: ResultsPaths) -> 
         "notes": experiment.notes,
         "on_error": experiment.on_error,
         "repeats": experiment.repeats,
+        "position": plan.experiments.index(experiment),
     }
 
 

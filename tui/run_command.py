@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,15 +11,17 @@ from engine.core.plan import Plan
 from engine.core.state import RunState
 from engine.core.wording import count
 from engine.store import ResultsPaths
-from tui.check import Estimate, check_runs
+from tui.check import check_runs
 from tui.follow_view import make_view
 from tui.gates import Gate, check_gates, parse_gate
 from tui.headless import Followed, Interrupts, follow
-from tui.output import format_bytes, say
-from tui.plan_command import describe_estimate, estimate_plan, num_gpus_of, say_notes, show_plan
-from tui.prepare import check_results_folder, plan_file, read_plan
+from tui.open_screen import ScreenOptions, check_terminal, open_screen
+from tui.output import say
+from tui.plan_command import show_plan
+from tui.prepare import check_results_folder, read_plan
 from tui.run_names import NamedRun, list_named_runs
 from tui.run_row import RunReader
+from tui.start_runs import begin
 from tui.supervise import Supervisor
 
 __all__ = ["RunOptions", "attach_to", "run_file"]
@@ -42,6 +43,8 @@ class RunOptions:
     is_detached: bool = False
     fail_if: tuple[str, ...] = ()
     as_json: bool = False
+    screen: ScreenOptions | None = None
+    """The screen to be opened once the runs are queued; None to follow them line by line."""
 
 
 def run_file(options: RunOptions) -> int:
@@ -59,20 +62,17 @@ def run_file(options: RunOptions) -> int:
     check_results_folder(options.results.root, may_make=not options.is_dry_run)
     if options.is_dry_run:
         return _dry_run(plan, options)
-    say_notes(plan.experiments)
-    say("checking that these runs can train here")
-    check = check_runs(plan.runs)
+    if options.screen is not None:
+        check_terminal()
     supervisor = Supervisor(options.results)
-    runs = _enqueue(plan, supervisor, options)
-    estimates = estimate_plan(plan, check.points, num_gpus_of(check))
-    if runs:
-        _say_expected([estimates[run.tag] for run in runs], options.results)
-        _say_ahead(runs, options.results)
+    runs = begin(plan, options.results, rerun=options.rerun, tell=say).taken
     if options.is_detached:
         where = "" if str(options.results.root) == "results" else f" --results {options.results.root}"
         queued = f"{count(len(runs), 'run')} queued, which go on by themselves"
         say(f"{queued}; follow them with `ddptui{where} attach`, end them with `ddptui{where} stop --all`")
         return 0
+    if options.screen is not None:
+        return open_screen(options.screen)
     followed = _follow(runs, supervisor)
     selected = [NamedRun(spec.experiment, options.results.run(spec.experiment, spec.id)) for spec in plan.runs]
     return _close(options.results, selected, gates, followed, as_json=options.as_json)
@@ -92,24 +92,6 @@ def attach_to(results: ResultsPaths) -> int:
     return _close(results, runs, [], followed, as_json=False)
 
 
-def _say_expected(estimates: Sequence[Estimate], results: ResultsPaths) -> None:
-    """What the runs will cost, and whether the disk has room for it."""
-    say(f"{describe_estimate(estimates)} (--dry-run says how this is estimated)")
-    size = sum(estimate.disk_bytes or 0 for estimate in estimates)
-    free = shutil.disk_usage(results.root).free
-    if size > free:
-        say(f"this is more than the {format_bytes(free)} that are free in {results.root}")
-
-
-def _say_ahead(runs: Sequence[NamedRun], results: ResultsPaths) -> None:
-    """Why nothing seems to happen: one run goes on at a time, and others came first."""
-    own = {run.tag for run in runs}
-    others = [run for run in list_named_runs(results) if run.tag not in own]
-    ahead = [run.tag for run in others if not RunReader(run).read().is_terminal]
-    if ahead:
-        say(f"waiting for {count(len(ahead), 'run')} queued before: {ahead[0]}{', ...' if len(ahead) > 1 else ''}")
-
-
 def _check_gates(gates: Sequence[Gate], plan: Plan) -> None:
     if gates:
         from tui.summary_columns import gate_columns
@@ -125,25 +107,6 @@ def _dry_run(plan: Plan, options: RunOptions) -> int:
         show_plan(plan, None, options.results, as_json=options.as_json)
         raise
     return show_plan(plan, check, options.results, as_json=options.as_json)
-
-
-def _enqueue(plan: Plan, supervisor: Supervisor, options: RunOptions) -> list[NamedRun]:
-    """Queue the runs; return those that were taken."""
-    taken: list[NamedRun] = []
-    for experiment in plan.experiments:
-        planned = plan_file(plan, experiment, options.results)
-        answer = supervisor.enqueue(experiment.name, planned, experiment.runs, options.rerun)
-        queued, skipped = answer.get("queued") or [], answer.get("skipped") or []
-        if skipped:
-            say(_skipped_line(experiment.name, len(skipped), len(experiment.runs), options.rerun))
-        taken += [NamedRun(experiment.name, options.results.run(experiment.name, run_id)) for run_id in queued]
-    return taken
-
-
-def _skipped_line(experiment: str, num_skipped: int, num_runs: int, rerun: Rerun) -> str:
-    if rerun == "failed":
-        return f"{experiment}: {num_skipped} of {num_runs} runs have not failed: skipped; --rerun all to run again"
-    return f"{experiment}: {num_skipped} of {num_runs} runs already succeeded: skipped; --rerun all to run again"
 
 
 def _follow(runs: Sequence[NamedRun], supervisor: Supervisor, *, may_stop: bool = True) -> Followed:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from engine.core.fields import mapping, whole
+from engine.annotation import Annotation, read_annotation
+from engine.core.fields import mapping, number, sequence, text, whole
 from engine.core.state import RunState, is_active, is_terminal
-from engine.store import read_json
+from engine.store import RunPaths, read_json
 from tui.run_names import NamedRun
 from tui.view.run_row import RunRow
 
 if TYPE_CHECKING:
     from engine.tail import RunFollower
 
-__all__ = ["RunReader"]
+__all__ = ["RunReader", "effective_state", "figures_of_summary", "make_row"]
+
+_NONFINITE = re.compile(r"loss (?:is (?:NaN|infinite)|was not finite)\b.* step (\d{1,15})")
+"""How the reason and the confounds of a run say it: its summary has no field for it."""
 
 
 class RunReader:
@@ -35,9 +41,8 @@ class RunReader:
         """Return the run as its files say now."""
         if self._final is not None and self._is_still(self._final):
             return self._final
-        state, status = _effective_state(self.run)
-        figures = self._figures(state)
-        row = self._make_row(state, status, figures)
+        state, status = effective_state(self.run.paths)
+        row = make_row(self.run.paths, self._spec, status, self._figures(state), state, read_annotation(self.run.paths))
         self._final = row if row.is_terminal and read_json(self.run.paths.summary) is not None else None
         return row
 
@@ -50,81 +55,110 @@ class RunReader:
         if state == RunState.QUEUED:
             return {}
         summary = read_json(self.run.paths.summary) if is_terminal(RunState(state)) else None
-        return _figures_of_summary(summary, self._config) if summary is not None else self._figures_of_events()
+        return figures_of_summary(summary, self._config) if summary is not None else self._figures_of_events()
 
     def _figures_of_events(self) -> dict[str, Any]:
         if self._follower is None:
-            from engine.tail import RunFollower  # loads pydantic: only where a run is going on
+            from engine.tail import RunFollower  # loads msgspec: only where a run is going on
 
             self._follower = RunFollower(self.run.paths, self._spec)
-        return asdict(self._follower.read_all().progress())
-
-    def _make_row(self, state: str, status: dict[str, Any], figures: dict[str, Any]) -> RunRow:
-        config = self._config
-        return RunRow(
-            experiment=self.run.experiment,
-            id=self.run.paths.run_id,
-            point=self._spec.get("point"),
-            repeat=self._spec.get("repeat"),
-            state=state,
-            reason=str(status.get("reason") or ""),
-            attempt=status.get("attempt"),
-            strategy=config.get("strategy"),
-            world_size=figures.get("world_size") or config.get("world_size"),
-            num_devices=figures.get("num_devices") or self._spec.get("num_devices"),
-            progress=_progress(state, figures),
-            epoch=figures.get("epoch"),
-            num_epochs=figures.get("num_epochs") or config.get("epochs"),
-            step=figures.get("step"),
-            num_steps=figures.get("num_steps"),
-            loss=figures.get("loss"),
-            samples_per_s=figures.get("samples_per_s"),
-            test_accuracy=figures.get("test_accuracy"),
-            elapsed_s=figures.get("elapsed_s"),
-            eta_s=figures.get("eta_s") if state == RunState.RUNNING else None,
-            queued_s=status.get("queued_s"),
-            started_s=status.get("started_s"),
-            ended_s=status.get("ended_s"),
-            folder=str(self.run.paths.root),
-        )
+        fold = self._follower.read_all()
+        return {**asdict(fold.progress()), "nonfinite_step": fold.first_nonfinite_step()}
 
 
-def _effective_state(run: NamedRun) -> tuple[str, dict[str, Any]]:
-    """What the status says; of a run that is said to be active, what is true of it."""
-    status = read_json(run.paths.status) or {}
+def effective_state(paths: RunPaths) -> tuple[str, dict[str, Any]]:
+    """Return what the status says, with the status; of a run that is said to be active, what is true of it."""
+    status = read_json(paths.status) or {}
     state = status.get("state")
-    if state not in set(RunState):
+    if not isinstance(state, str) or state not in set(RunState):
         return RunState.QUEUED.value, status
     if not is_active(RunState(state)):
-        return str(state), status
+        return state, status
     from engine.overview import read_run  # asks for processes: only where one may be alive
 
-    found = read_run(run.paths)
+    found = read_run(paths)
     return found.state.value, {**status, **found.status, "reason": found.reason}
 
 
-def _figures_of_summary(summary: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+def make_row(
+    paths: RunPaths,
+    spec: Mapping[str, Any],
+    status: Mapping[str, Any],
+    figures: Mapping[str, Any],
+    state: str,
+    annotation: Annotation,
+) -> RunRow:
+    """Make the row of a run; values of a wrong type are unknown.
+
+    Args:
+        paths: its folder.
+        spec: ``run.json``.
+        status: ``status.json`` with the reason of the effective state.
+        figures: what it has reached: of ``figures_of_summary``, or the fields of a progress.
+        state: the effective state.
+        annotation: what a person said of it.
+    """
+    config = mapping(spec, "config")
+    reason = str(status.get("reason") or "")
+    nonfinite_step = figures.get("nonfinite_step")
+    return RunRow(
+        experiment=paths.root.parent.parent.name,
+        id=paths.run_id,
+        point=text(spec, "point"),
+        repeat=whole(spec, "repeat"),
+        state=state,
+        reason=reason,
+        attempt=whole(status, "attempt"),
+        strategy=text(config, "strategy"),
+        world_size=figures.get("world_size") or whole(config, "world_size") or text(config, "world_size"),
+        num_devices=figures.get("num_devices") or whole(spec, "num_devices"),
+        progress=_progress(state, figures),
+        epoch=figures.get("epoch"),
+        num_epochs=figures.get("num_epochs") or whole(config, "epochs"),
+        step=figures.get("step"),
+        num_steps=figures.get("num_steps"),
+        loss=figures.get("loss"),
+        samples_per_s=figures.get("samples_per_s"),
+        test_accuracy=figures.get("test_accuracy"),
+        elapsed_s=figures.get("elapsed_s"),
+        eta_s=figures.get("eta_s") if state == RunState.RUNNING else None,
+        queued_s=number(status, "queued_s"),
+        started_s=number(status, "started_s"),
+        ended_s=number(status, "ended_s"),
+        folder=str(paths.root),
+        last_event_s=figures.get("last_event_s"),
+        nonfinite_step=_nonfinite_step(reason) if nonfinite_step is None else nonfinite_step,
+        axes=mapping(spec, "axes"),
+        is_pinned=annotation.is_pinned,
+        note=annotation.note,
+    )
+
+
+def figures_of_summary(summary: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run has reached, as its summary says."""
     num_epochs, num_done = whole(summary, "epochs_done"), whole(summary, "num_steps")
+    final = mapping(summary, "final")
     return {
-        "world_size": summary.get("world_size"),
-        "num_devices": summary.get("num_devices"),
+        "world_size": whole(summary, "world_size"),
+        "num_devices": whole(summary, "num_devices"),
         "epoch": num_epochs - 1 if num_epochs else None,
         "step": num_done - 1 if num_done else None,
         "num_steps": _planned_steps(summary, config),
-        "loss": mapping(summary, "final").get("train_loss"),
-        "samples_per_s": mapping(summary, "throughput").get("samples_per_s"),
-        "test_accuracy": mapping(summary, "final").get("test_accuracy"),
-        "elapsed_s": mapping(summary, "time").get("real_s"),
+        "loss": number(final, "train_loss"),
+        "samples_per_s": number(mapping(summary, "throughput"), "samples_per_s"),
+        "test_accuracy": number(final, "test_accuracy"),
+        "elapsed_s": number(mapping(summary, "time"), "real_s"),
+        "nonfinite_step": _nonfinite_step(" ".join(map(str, sequence(summary, "confounds")))),
     }
 
 
-def _planned_steps(summary: dict[str, Any], config: dict[str, Any]) -> int | None:
+def _planned_steps(summary: Mapping[str, Any], config: Mapping[str, Any]) -> int | None:
     epochs, per_epoch = whole(config, "epochs"), whole(summary, "steps_per_epoch")
     limits = [whole(mapping(config, "stop"), "steps"), epochs * per_epoch if epochs and per_epoch else None]
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def _progress(state: str, figures: dict[str, Any]) -> float | None:
+def _progress(state: str, figures: Mapping[str, Any]) -> float | None:
     if state == RunState.SUCCEEDED:
         return 1.0
     step, num_steps = figures.get("step"), figures.get("num_steps")
@@ -134,3 +168,8 @@ def _progress(state: str, figures: dict[str, Any]) -> float | None:
     if elapsed_s is not None and eta_s is not None and elapsed_s + eta_s > 0:
         return float(elapsed_s / (elapsed_s + eta_s))
     return 0.0 if state == RunState.QUEUED else None
+
+
+def _nonfinite_step(words: str) -> int | None:
+    found = _NONFINITE.search(words)
+    return None if found is None else int(found[1])

@@ -15,7 +15,8 @@ Capture = pytest.CaptureFixture[str]
 KEYS = [
     "experiment", "id", "point", "repeat", "state", "reason", "attempt", "strategy", "world_size", "num_devices",
     "progress", "epoch", "num_epochs", "step", "num_steps", "loss", "samples_per_s", "test_accuracy", "elapsed_s",
-    "eta_s", "queued_s", "started_s", "ended_s", "folder",
+    "eta_s", "queued_s", "started_s", "ended_s", "folder", "last_event_s", "nonfinite_step", "axes",
+    "is_pinned", "note",
 ]  # fmt: skip
 
 

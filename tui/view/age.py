@@ -38,4 +38,4 @@ def age_of(snapshot: Snapshot, now_s: float) -> Age:
             return Age(text=f"stale {format_duration(age_s)}", is_stale=True)
         return Age(text="data <1s" if age_s < 1 else f"data {age_s:.0f}s")
     last = max((row.ended_s or row.last_event_s or 0.0 for row in snapshot.rows), default=0.0)
-    return Age(text=f"idle since {format_when(last, now_s)}" if last else "idle")
+    return Age(text=f"idle, last {format_when(last, now_s)}" if last else "idle")

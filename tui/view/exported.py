@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tui.view.chart import ChartSpec
@@ -16,13 +17,14 @@ class Exported:
     Attributes:
         name: for the file names: letters, digits and hyphens.
         columns: headers of the table; empty where there is none.
-        rows: raw values, not formatted; None is n/a (an empty CSV field).
+        rows: raw values, not formatted; None is n/a (an empty CSV field). Many are made as they are asked
+            for.
         charts: for PNG.
         text: the view as plain text; "" for the table as text.
     """
 
     name: str
     columns: tuple[str, ...] = ()
-    rows: tuple[tuple[object, ...], ...] = ()
+    rows: Sequence[tuple[object, ...]] = ()
     charts: tuple[ChartSpec, ...] = ()
     text: str = ""

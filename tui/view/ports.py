@@ -1,14 +1,16 @@
-"""What screens may ask of the app and of its feed; the real ones are in ``tui.app`` and ``tui.feed``, tests bring fakes."""
+"""What screens may ask of the app and its feed: the real ones are in ``tui.app`` and ``tui.feed``, tests have fakes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from engine.core.curves import RunCurves
-from tui.view.comparison import Comparison
 from tui.view.session import Session
 from tui.view.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from engine.core.curves import RunCurves  # these two load what the first picture does not need
+    from tui.view.comparison import Comparison
 
 __all__ = ["FeedPort", "PainterPort", "ScreenApp", "Source"]
 

@@ -19,6 +19,7 @@ class ExperimentView:
         name: its folder.
         description: of the TOML, or "".
         file: the experiment file it came from, or "".
+        position: its place among the experiments of its file.
         run_ids: of the current plan, in its order; runs of the folder that are not among them are of earlier plans.
         reference: ``[experiment.reference]``: published figures.
     """
@@ -26,6 +27,7 @@ class ExperimentView:
     name: str
     description: str = ""
     file: str = ""
+    position: int = 0
     run_ids: tuple[str, ...] = ()
     reference: Mapping[str, Any] = field(default_factory=dict)
 
@@ -38,7 +40,7 @@ class Snapshot:
         revision: another number for another content; 0 before the first reading.
         read_s: Unix seconds of the reading; None before the first.
         rows: every run, by experiment in the order of its plan, then the others by id.
-        experiments: by name.
+        experiments: in the order of their file.
         queue: tags (``experiment/run``) of the waiting runs in the order in which they will start.
         is_held: whether the queue is held.
         has_supervisor: whether a supervisor lives; None where that cannot be known (another host).

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from rich.style import Style
 from rich.text import Text
+from textual import events
 from textual.app import RenderResult
 from textual.widget import Widget
 
@@ -27,27 +27,36 @@ class KeyBar(Widget):
     DEFAULT_CSS = """
     KeyBar { height: 1; background: $panel; color: $text-muted; dock: bottom; }
     """
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"key-bar--key"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"key-bar--key", "key-bar--label"}
 
     def __init__(self, mode: Mode, *, is_readonly: bool = False) -> None:
         super().__init__()
         keys = [key for key in keys_of(mode) if key.in_bar and not (is_readonly and key.is_change)]
         self._keys = [key for key in keys if key.id not in _ALWAYS]
         self._last = [key for key in keys if key.id in _ALWAYS]
+        self._ends: list[tuple[int, Key]] = []
 
     def render(self) -> RenderResult:
         """As many keys as fit; help and quit always."""
         end = Text().join(self._piece(key) for key in self._last)
         line = Text(no_wrap=True, overflow="crop", end="")
+        self._ends = []
         for key in self._keys:
             piece = self._piece(key)
             if line.cell_len + piece.cell_len + end.cell_len > self.size.width:
                 break
             line.append_text(piece)
+            self._ends.append((line.cell_len, key))
         line.append(" " * max(self.size.width - line.cell_len - end.cell_len, 0))
         return line.append_text(end)
 
+    async def on_click(self, event: events.Click) -> None:
+        """A click on a key presses it."""
+        key = next((key for end, key in self._ends if event.x < end), None)
+        if key is not None:
+            await self.run_action(f"app.{key.id}" if key.is_of_app else f"screen.{key.id}")
+
     def _piece(self, key: Key) -> Text:
-        style = self.get_component_rich_style("key-bar--key", partial=True)
-        action = f"app.{key.id}" if key.is_of_app else f"screen.{key.id}"
-        return Text.assemble((f" {key.shown}", style), f" {key.label} ", style=Style(meta={"@click": action}))
+        style = self.get_component_rich_style("key-bar--key")
+        label = self.get_component_rich_style("key-bar--label")
+        return Text.assemble((f" {key.shown}", style), (f" {key.label} ", label))

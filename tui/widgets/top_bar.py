@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from rich.style import Style
 from rich.text import Text
+from textual import events
 from textual.app import RenderResult
 from textual.timer import Timer
 from textual.widget import Widget
@@ -18,6 +19,12 @@ from tui.view.session import Session
 from tui.view.snapshot import EMPTY, Snapshot
 
 __all__ = ["TopBar"]
+
+_FORMS = ("named", "plain", "digits")
+"""From the longest to the shortest: with our name, without it, and with the name of the shown mode alone."""
+
+_NUM_KEPT = 2
+"""Words on the right that the modes make room for."""
 
 
 class TopBar(Widget):
@@ -41,6 +48,13 @@ class TopBar(Widget):
         self._words: tuple[str, ...] = ()
         self._age = Age(text="reading")
         self._timer: Timer | None = None
+        self._ends: list[tuple[int, Mode]] = []
+
+    async def on_click(self, event: events.Click) -> None:
+        """A click on a mode shows it."""
+        mode = next((mode for end, mode in self._ends if event.x < end), None)
+        if mode is not None:
+            await self.run_action(f"app.mode_{mode}")
 
     def on_mount(self) -> None:
         """The age grows while runs are active, and only then."""
@@ -77,25 +91,28 @@ class TopBar(Widget):
         return tuple(words)
 
     def render(self) -> RenderResult:
-        """The line, as wide as the screen."""
+        """The line, as wide as the screen: host and age stay as long as there is room for anything."""
         width = self.size.width
-        line = self._modes(is_short=width < 72)
+        needed = sum(len(word) + 3 for word in self._words[:_NUM_KEPT])
+        line = next((line for line in map(self._modes, _FORMS) if line.cell_len + needed <= width), None)
+        line = line if line is not None else self._modes(_FORMS[-1])
         right = Text()
         for word in self._words:
             piece = Text(f" {word} ", style=self._style_of(word))
-            if line.cell_len + right.cell_len + piece.cell_len >= width:
+            if line.cell_len + right.cell_len + piece.cell_len + 1 > width:
                 break
             right = Text("·").join([piece, right]) if right else piece
         line.append(" " * max(width - line.cell_len - right.cell_len, 0))
         return Text.assemble(line, right, no_wrap=True, overflow="crop", end="")
 
-    def _modes(self, *, is_short: bool) -> Text:
-        line = Text(" ddptui ", style=self._component("top-bar--name"), no_wrap=True) if not is_short else Text()
+    def _modes(self, form: str) -> Text:
+        self._ends = []
+        line = Text(" ddptui ", style=self._component("top-bar--name"), no_wrap=True) if form == "named" else Text()
         for number, mode in enumerate(MODES, start=1):
             is_here = mode is self._mode
-            name = f" {number} {mode.name_shown} " if not is_short or is_here else f" {number} "
-            style = self._component("top-bar--here" if is_here else "top-bar--mode")
-            line.append(name, style + Style(meta={"@click": f"app.mode_{mode}"}))
+            name = f" {number} {mode.name_shown} " if form != "digits" or is_here else f" {number} "
+            self._ends.append((line.cell_len + len(name), mode))
+            line.append(name, self._component("top-bar--here" if is_here else "top-bar--mode"))
         return line
 
     def _style_of(self, word: str) -> Style:
@@ -103,4 +120,4 @@ class TopBar(Widget):
         return self._component("top-bar--warning" if is_warning else "top-bar--mode")
 
     def _component(self, name: str) -> Style:
-        return self.get_component_rich_style(name, partial=True)
+        return self.get_component_rich_style(name)

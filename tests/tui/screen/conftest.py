@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from made_results import MadeResults
 from screen_driver import FakeFeed
+
 from tui.app import DdptuiApp
 from tui.view.session import Session
 

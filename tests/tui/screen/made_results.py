@@ -144,11 +144,12 @@ class MadeRun:
     def status(self, state: str, reason: str = "", **more: Any) -> MadeRun:
         """Write ``status.json`` as the supervisor would."""
         stored = read_json(self.paths.status) or {}
-        started_s = None if state == "queued" else T0_S
+        is_begun = state != "queued"
+        begun = {"attempt": stored.get("attempt") or 1, "started_s": stored.get("started_s") or T0_S}
         write_json(
             self.paths.status,
-            {"attempt": 0 if state == "queued" else 1, "queued_s": T0_S - 5, "started_s": started_s, "ended_s": None,
-             "exit_code": None, "handle": None, **stored, "state": state, "reason": reason, "updated_s": T0_S, **more},
+            {"attempt": 0, "queued_s": T0_S - 5, "started_s": None, "ended_s": None, "exit_code": None, "handle": None,
+             **stored, **(begun if is_begun else {}), "state": state, "reason": reason, "updated_s": T0_S, **more},
         )  # fmt: skip
         return self
 

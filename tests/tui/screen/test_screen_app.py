@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 
 from screen_driver import FakeFeed, screen_text
+
 from tui.app import DdptuiApp
 
 

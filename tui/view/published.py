@@ -1,0 +1,210 @@
+"""Published figures of an experiment beside ours: how ``[experiment.reference]`` of the TOML is read. Pure.
+
+The table is free: what is recognised stands beside our points, everything else is shown as text. Recognised are::
+
+    [experiment.reference]
+    source = "Smith et al. 2024, table 3"      # text: shown as it is
+
+    [experiment.reference.throughput_speedup]  # a figure: value by point
+    "ddp-w2" = 1.8                             # by id or label of a point,
+    4 = 3.1                                    # or by world size
+
+    [experiment.reference.points."ddp-w4"]     # a point: value by figure
+    throughput_efficiency = 0.65               # ratios, not percent
+    total_s = 302
+
+    [experiment.reference]                     # or lists of equal length
+    world_size = [1, 2, 4, 8]
+    efficiency = [1.0, 0.81, 0.65, 0.46]
+
+Figures are ``samples_per_s``, ``throughput_speedup``, ``throughput_efficiency``, ``time_speedup``, ``time_efficiency``,
+``total_s`` and ``test_accuracy``; ``throughput``, ``speedup``, ``efficiency`` and ``accuracy`` are taken for
+``samples_per_s``, ``throughput_speedup``, ``throughput_efficiency`` and ``test_accuracy``. A world size stands for our
+point of that size, the baseline only where there is no other; where there are several, or none, it is drawn, and listed
+as text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.analysis.scaling import PointRow
+from tui.output import format_duration, format_number, format_ratio
+
+__all__ = ["PUBLISHED_FIGURES", "Published", "format_figure", "read_reference"]
+
+PUBLISHED_FIGURES = (
+    "samples_per_s",
+    "throughput_speedup",
+    "throughput_efficiency",
+    "time_speedup",
+    "time_efficiency",
+    "total_s",
+    "test_accuracy",
+)
+
+_OTHER_NAMES = {
+    "throughput": "samples_per_s",
+    "speedup": "throughput_speedup",
+    "efficiency": "throughput_efficiency",
+    "accuracy": "test_accuracy",
+}
+
+_SIZES = ("world_size", "num_devices")
+
+POINTS = "points"
+
+MAX_TEXT = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """What was found.
+
+    Attributes:
+        values: by point id, by figure.
+        curves: by figure: number of devices and value, in that order of the devices.
+        lines: the rest, a line each.
+    """
+
+    values: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    curves: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    lines: tuple[str, ...] = ()
+
+    def value(self, point: str, figure: str) -> float | None:
+        """The published figure of a point, or None."""
+        return self.values.get(point, {}).get(figure)
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Those that some point has."""
+        found = {name for values in self.values.values() for name in values}
+        return tuple(name for name in PUBLISHED_FIGURES if name in found)
+
+
+@dataclass(kw_only=True)
+class _Found:
+    points: Sequence[PointRow]
+    values: dict[str, dict[str, float]] = field(default_factory=dict)
+    curves: dict[str, dict[float, float]] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+
+    def take(self, whose: str, figure: str, value: float) -> None:
+        """A recognised figure: to our points, or to the text where we have no such point."""
+        matched = _matches(whose, self.points)
+        for point in matched:
+            self.values.setdefault(point.point, {})[figure] = value
+        size = next((point.num_devices for point in matched if point.num_devices), None) or _as_number(whose)
+        if size is not None:
+            self.curves.setdefault(figure, {})[float(size)] = value
+        if not matched:
+            who = whose if _as_number(whose) is None else f"world size {whose}"
+            several = " (several points have it: name one)" if _of_size(whose, self.points) else ""
+            self.lines.append(f"{figure} of {who}: {format_figure(figure, value)}{several}")
+
+
+def read_reference(reference: Mapping[str, Any], points: Sequence[PointRow]) -> Published:
+    """Match published figures to our points; nothing that stands in ``reference`` is lost."""
+    found = _Found(points=points)
+    sizes = next((reference[name] for name in _SIZES if _is_list_of_numbers(reference.get(name))), None)
+    for key, value in reference.items():
+        name, figure = str(key), _figure(str(key))
+        if sizes is not None and name in _SIZES:
+            continue
+        if name == POINTS and isinstance(value, Mapping):
+            _read_points(value, found)
+        elif figure and isinstance(value, Mapping):
+            _read_figure(figure, value, found)
+        elif figure and sizes is not None and _is_list_of_numbers(value) and len(value) == len(sizes):
+            for size, item in zip(sizes, value, strict=True):
+                found.take(_plain(size), figure, float(item))
+        else:
+            found.lines += _as_text(name, value)
+    if sizes is not None and not found.curves:
+        found.lines.insert(0, f"world_size: {_plain(sizes)}")
+    curves = {figure: tuple(sorted(curve.items())) for figure, curve in found.curves.items()}
+    return Published(values=found.values, curves=curves, lines=tuple(found.lines))
+
+
+def format_figure(figure: str, value: float) -> str:
+    """A value as its figure is written."""
+    if figure.endswith(("_efficiency", "_accuracy")):
+        return format_ratio(value)
+    if figure.endswith("_speedup"):
+        return f"{value:.2f}"
+    return format_duration(value) if figure.endswith("_s") and not figure.endswith("_per_s") else format_number(value)
+
+
+def _read_points(tables: Mapping[str, Any], found: _Found) -> None:
+    for whose, table in tables.items():
+        if not isinstance(table, Mapping):
+            found.lines += _as_text(f"{POINTS}.{whose}", table)
+            continue
+        for key, value in table.items():
+            figure, number = _figure(str(key)), _as_finite(value)
+            if figure and number is not None:
+                found.take(str(whose), figure, number)
+            else:
+                found.lines += _as_text(f"{whose}: {key}", value)
+
+
+def _read_figure(figure: str, table: Mapping[str, Any], found: _Found) -> None:
+    for whose, value in table.items():
+        number = _as_finite(value)
+        if number is not None:
+            found.take(str(whose), figure, number)
+        else:
+            found.lines += _as_text(f"{figure} of {whose}", value)
+
+
+def _figure(name: str) -> str:
+    name = _OTHER_NAMES.get(name, name)
+    return name if name in PUBLISHED_FIGURES else ""
+
+
+def _matches(whose: str, points: Sequence[PointRow]) -> list[PointRow]:
+    named = [point for point in points if whose in (point.point, point.label)]
+    same_size = _of_size(whose, points)
+    others = [point for point in same_size if not point.is_baseline] or same_size
+    return named or (others if len(others) == 1 else [])
+
+
+def _of_size(whose: str, points: Sequence[PointRow]) -> list[PointRow]:
+    number = _as_number(whose)
+    return [point for point in points if number is not None and point.world_size == number]
+
+
+def _as_number(text: str) -> float | None:
+    """A world size that was written as a key."""
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def _as_finite(value: Any) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and math.isfinite(value) else None
+
+
+def _is_list_of_numbers(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(_as_finite(item) is not None for item in value)
+
+
+def _as_text(name: str, value: Any) -> Iterator[str]:
+    """Lines for what is not recognised: tables key by key, everything else as it is written."""
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _as_text(f"{name}.{key}", item)
+    else:
+        yield f"{name}: {_plain(value)}"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        text = ", ".join(_plain(item) for item in value)
+    elif isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        text = str(int(value))
+    else:
+        text = str(value)
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"

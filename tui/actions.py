@@ -5,29 +5,29 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.app import App
 from textual.message import Message
 from textual.screen import Screen
 
-from engine import control
 from engine.core.errors import DdptuiError
 from engine.core.wording import count
 from engine.store import ResultsPaths, read_json
+from tui import orders
 from tui.keys import Mode
 from tui.modals.choice import Choice, ChoiceModal
 from tui.modals.diff import DiffModal
 from tui.modals.help import HelpModal
-from tui.modals.launch import LaunchModal
 from tui.modals.note import LineModal
 from tui.output import strip_escapes
 from tui.screens.base import ModeScreen
-from tui.screens.plan import PlanScreen
-from tui.start_runs import LaunchRequest
 from tui.view.ports import FeedPort
 from tui.view.run_row import RunRow
 from tui.view.session import Session
+
+if TYPE_CHECKING:
+    from engine.core.commands import Reply
 
 __all__ = ["RunActions"]
 
@@ -59,12 +59,15 @@ class RunActions(App[Any]):
         """Start the runs of the plan, as it is shown."""
         if not self._may_change():
             return
+        from tui.modals.launch import LaunchModal
+        from tui.start_runs import LaunchRequest
+
         plan = self._plan_screen()
         request = plan.launch_request() if plan is not None else None
-        if request is None and self.session.file:
+        if plan is None and self.session.file:
             request = LaunchRequest(file=self.session.file, results=self._results())
         if request is None:
-            self._say("launch: there is no experiment file; 6 shows how to begin", "warning")
+            self._say("launch: there is no experiment file that can be started; 6 shows why", "warning")
             return
         self.push_screen(LaunchModal(request, self.feed.snapshot), lambda done: self._show_launched(done is True))
 
@@ -80,13 +83,13 @@ class RunActions(App[Any]):
         """Queue ended runs again."""
         rows = self._chosen(lambda row: row.is_terminal, "retry: none of these runs has ended")
         if rows:
-            self._order(lambda results: control.retry(results, _keys(rows)))
+            self._order(lambda results: orders.retry(results, _keys(rows)))
 
     def action_hold(self) -> None:
         """Hold the queue, or let it go on."""
         if self._may_change():
             is_held = not self.feed.snapshot.is_held
-            self._order(lambda results: control.hold(results, is_held=is_held))
+            self._order(lambda results: orders.hold(results, is_held=is_held))
 
     def action_earlier(self) -> None:
         """Move a queued run forward."""
@@ -231,10 +234,10 @@ class RunActions(App[Any]):
             self.feed.look_now()
             self.go(Mode.RUNS.value)
 
-    def _plan_screen(self) -> PlanScreen | None:
-        """The screen of Plan where it was opened before."""
+    def _plan_screen(self) -> Any:
+        """The screen of Plan where it was opened before, else None."""
         stack = self._screen_stacks.get(Mode.PLAN.value, [])
-        return next((screen for screen in stack if isinstance(screen, PlanScreen)), None)
+        return next((s for s in stack if isinstance(s, ModeScreen) and s.MODE is Mode.PLAN), None)
 
     def _end_runs(self, verb: str, *, grace_s: float) -> None:
         rows = self._chosen(lambda row: not row.is_terminal, f"{verb.lower()}: these runs have ended already")
@@ -246,25 +249,25 @@ class RunActions(App[Any]):
         choices = [Choice(key, f"{verb.lower()} {what}: {words}", "yes"), _NO]
         lines = [f"{row.tag}  ({row.state})" for row in rows]
         modal = ChoiceModal(f"{verb} {what}?", lines, choices, is_danger=True)
-        self._ask(modal, lambda _: self._order(lambda results: control.stop(results, _keys(rows), grace_s=grace_s)))
+        self._ask(modal, lambda _: self._order(lambda results: orders.stop(results, _keys(rows), grace_s=grace_s)))
 
     def _delete(self, rows: Sequence[RunRow]) -> None:
         gone = {row.tag for row in rows}
         self.session.marked = [tag for tag in self.session.marked if tag not in gone]
-        self._order(lambda results: control.delete(results, _keys(rows)))
+        self._order(lambda results: orders.delete(results, _keys(rows)))
 
     def _move(self, by: int) -> None:
         waiting = set(self.feed.snapshot.queue)
         rows = self._chosen(lambda row: row.tag in waiting, "only runs that wait in the queue can be moved")
         if rows:
-            self._order(lambda results: control.move(results, _keys(rows), by), is_quiet=True)
+            self._order(lambda results: orders.move(results, _keys(rows), by), is_quiet=True)
 
     def _annotate(self, rows: Sequence[RunRow], *, is_pinned: bool | None = None, note: str | None = None) -> None:
         results = self._results()
 
         def write() -> str:
             for row in rows:
-                control.annotate(results.run(row.experiment, row.id), is_pinned=is_pinned, note=note)
+                orders.annotate(results.run(row.experiment, row.id), is_pinned=is_pinned, note=note)
             return ""
 
         self._beside(write, lambda _: self.feed.look_now())
@@ -274,7 +277,7 @@ class RunActions(App[Any]):
             self._say(f"stopping {count(len(rows), 'run')}")
             results = Path(self.session.results)
             self._beside(
-                lambda: control.stop(results, _keys(rows), timeout_s=10.0).message,
+                lambda: orders.stop(results, _keys(rows), timeout_s=10.0).message,
                 lambda message: self.exit(message=f"{message}; `ddptui` shows how they end"),
             )
         else:
@@ -305,11 +308,11 @@ class RunActions(App[Any]):
 
         self.push_screen(ReportModal(f"Report of {name}", text, str(self._results().experiment(name).report_html)))
 
-    def _order(self, give: Callable[[Path], control.Reply], *, is_quiet: bool = False) -> None:
+    def _order(self, give: Callable[[Path], Reply], *, is_quiet: bool = False) -> None:
         """Give an order to the supervisor beside the screen, and say what it answered."""
         results = Path(self.session.results)
 
-        def hear(reply: control.Reply) -> None:
+        def hear(reply: Reply) -> None:
             if not reply.ok or not is_quiet:
                 self._say(reply.message, "information" if reply.ok else "warning")
             self.feed.look_now()
@@ -366,7 +369,7 @@ class RunActions(App[Any]):
     def _unsaved(self) -> str:
         """The name of an experiment file with changes that are not saved, or ""."""
         plan = self._plan_screen()
-        return plan.unsaved_name if plan is not None else ""
+        return str(plan.unsaved_name) if plan is not None else ""
 
     def _results(self) -> ResultsPaths:
         return ResultsPaths(Path(self.session.results))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from typing import Any, ClassVar, Protocol
 
 from textual.app import App, SystemCommand
@@ -16,17 +18,11 @@ from tui.charts.painter import Painter
 from tui.keys import KEYS, MODES, Mode, keys_of
 from tui.messages import ComparisonReady, CurvesChanged, SnapshotReady, SourcesChanged
 from tui.screens.base import ModeScreen
-from tui.screens.charts import ChartsScreen
-from tui.screens.compare import CompareScreen
-from tui.screens.logs import LogsScreen
-from tui.screens.plan import PlanScreen
-from tui.screens.ranks import RanksScreen
-from tui.screens.runs import RunsScreen
 from tui.theme import DARK, LIGHT, THEMES
 from tui.view.ports import FeedPort
 from tui.view.session import Session
 
-__all__ = ["DdptuiApp", "Feed"]
+__all__ = ["DdptuiApp", "Feed", "screen_of"]
 
 
 class Feed(FeedPort, Protocol):
@@ -39,6 +35,17 @@ class Feed(FeedPort, Protocol):
     def close(self) -> None:
         """End within a second."""
         ...
+
+
+def screen_of(mode: Mode) -> type[ModeScreen]:
+    """The screen of a mode, loaded when it is shown for the first time: the first paint waits for nothing else."""
+    found: type[ModeScreen] = getattr(import_module(f"tui.screens.{mode}"), f"{mode.name_shown}Screen")
+    return found
+
+
+def make_screen(mode: Mode) -> ModeScreen:
+    """A new screen of a mode."""
+    return screen_of(mode)()
 
 
 class _Painted(Message):
@@ -59,14 +66,7 @@ class DdptuiApp(RunActions, App[None], inherit_bindings=False):
 
     TITLE = "ddptui"
     CSS_PATH = "app.tcss"
-    MODES: ClassVar[Any] = {
-        Mode.RUNS.value: RunsScreen,
-        Mode.CHARTS.value: ChartsScreen,
-        Mode.COMPARE.value: CompareScreen,
-        Mode.RANKS.value: RanksScreen,
-        Mode.LOGS.value: LogsScreen,
-        Mode.PLAN.value: PlanScreen,
-    }
+    MODES: ClassVar[Any] = {mode.value: partial(make_screen, mode) for mode in MODES}
     BINDINGS: ClassVar[list[BindingType]] = []
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 (Textual declares it so)
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012 (the same)

@@ -42,12 +42,12 @@ from typing import Any
 
 import msgspec
 
+from engine.core.phases import PHASES
+
 __all__ = ["MAX_LINE_BYTES", "PHASES", "Event", "decode_line"]
 
 Event = dict[str, Any]
 
-PHASES = ("data", "forward", "backward", "comm", "bubble", "optimizer", "other")
-"""Phases of a step in the order they are drawn. An open map: readers accept others."""
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
 """A longer line is garbage: counted, not read."""

@@ -101,13 +101,13 @@ class LineMemory:
         return self._average.take(line.num_points)
 
     def _grow(self, line: Line, values: Sequence[float], view: View, known: _Look, stop: int) -> _Look:
-        """Look anew only from the beginning of the last column that was seen."""
+        """Look anew only from the beginning of the column of the last point that was kept."""
         import numpy as np
 
         start, seen = self._window
-        column = _dot_column(line.x[seen - 1], view)
+        column = _dot_column(line.x[int(known.kept[-1])], view) if known.kept.size else 0
         resume = bisect_left(line.x, view.x0 + (view.x1 - view.x0) * column / view.num_columns, start, seen)
-        new = _look(line, values, view, (resume, stop), is_dense=True)
+        new = _look(line, values, view, (resume, stop), is_dense=True, is_first=False)
         is_old = known.kept < resume
         kept = np.concatenate((known.kept[is_old], new.kept))
         is_break = np.concatenate((known.is_break[is_old], new.is_break))
@@ -119,7 +119,9 @@ class LineMemory:
         return _Look(kept, is_break, _merge([*gaps, *new.gaps]), join_bands(known.band, new.band, column))
 
 
-def _look(line: Line, values: Sequence[float], view: View, window: tuple[int, int], *, is_dense: bool) -> _Look:
+def _look(
+    line: Line, values: Sequence[float], view: View, window: tuple[int, int], *, is_dense: bool, is_first: bool = True
+) -> _Look:
     import numpy as np
 
     start, stop = window
@@ -131,7 +133,7 @@ def _look(line: Line, values: Sequence[float], view: View, window: tuple[int, in
     if is_dense:
         kept = keep_extremes(x, y, np.linspace(view.x0, view.x1, view.num_columns + 1))
         known = np.flatnonzero(is_drawn)
-        kept = np.union1d(kept, known[[0, -1]]) if known.size else kept
+        kept = np.union1d(kept, known[[0, -1] if is_first else [-1]]) if known.size else kept
     else:
         kept = np.flatnonzero(is_drawn)
     num_missing = np.cumsum(~is_drawn)[kept]

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engine.analysis.scaling import make_points
 from engine.core.fields import text
 from engine.store import ResultsPaths, read_json
 from tui.feed.index import Signature
@@ -91,6 +90,8 @@ class ComparisonMaker:
 
     def _make(self, view: ExperimentView | None, pairs: Sequence[_Pair]) -> None:
         name = self._experiment or ""
+        from engine.analysis.scaling import make_points  # loads the statistics: only where they are wanted
+
         points = tuple(make_points([(pair.spec, pair.summary) for pair in pairs]))
         notes = dict.fromkeys(note for pair in pairs if (note := text(pair.summary, "data_note")) is not None)
         missing = f"no experiment {name!r}" if view is None else f"no runs of {name} yet"

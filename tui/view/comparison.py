@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from engine.analysis.scaling import PointRow
+if TYPE_CHECKING:
+    from engine.analysis.scaling import PointRow  # loads the statistics: only where points are made
 
 __all__ = ["Comparison"]
 

@@ -6,9 +6,12 @@ import math
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from engine.core.curves import Curve, RunCurves
+if TYPE_CHECKING:
+    from engine.core.curves import Curve, RunCurves  # loads the decoder: only where lines are read
+
 
 __all__ = ["best_in", "best_of"]
 

@@ -164,11 +164,14 @@ class Matcher:
         self.wanted = wanted
         self._is_any_case = wanted == wanted.lower()
         self._needle = None if _is_pattern(wanted) else wanted
+        self._is_one_word = wanted.isascii() and wanted.replace("_", "").isalpha()
         flags = re.IGNORECASE if self._is_any_case else re.NOFLAG
         self._pattern = re.compile(wanted if self._needle is None else re.escape(wanted), flags)
 
     def is_match(self, stream: str, text: str, previous: str = "") -> bool:  # noqa: ARG002 - a line is judged alone
         """Whether the line, as it is shown, has it."""
+        if stream == "event" and self._is_one_word and self.wanted.lower() not in text.lower():
+            return False  # laying out an event makes no new words, and takes long
         text = shown_text(stream, text)
         if self._needle is None:
             return self._pattern.search(text[:MAX_LOOKED_AT]) is not None

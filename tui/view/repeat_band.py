@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from engine.core.curves import Curve, RunCurves
 from tui.view.curve_best import best_in
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from engine.core.curves import Curve, RunCurves  # loads the decoder: only where lines are read
 
     Column = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -6,9 +6,9 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from engine.core.curves import Curve, RunCurves
-from engine.core.events import PHASES
+from engine.core.phases import PHASES
 from tui.output import strip_escapes
 from tui.view.chart import ChartSpec, Line
 from tui.view.curve_best import best_of
@@ -17,9 +17,12 @@ from tui.view.run_labels import labels_of, line_color, without_hash
 from tui.view.run_row import RunRow
 from tui.view.session import Session
 
+if TYPE_CHECKING:
+    from engine.core.curves import Curve, RunCurves  # loads the decoder: only where lines are read
+
 __all__ = ["X_FORMATS", "Drawn", "LegendEntry", "legend_of", "make_chart", "match_metrics", "metric_names", "x_extent"]
 
-Drawn = Sequence[tuple[RunRow, RunCurves]]
+Drawn = Sequence[tuple[RunRow, "RunCurves"]]
 """The runs of a chart with what was read of them."""
 
 _FIRST = ("loss", "validation_loss", "test_loss", "accuracy", "validation_accuracy", "test_accuracy")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from screen_driver import screen_text
 
-from tui.app import DdptuiApp
+from tui.app import DdptuiApp, screen_of
 from tui.keys import GROUPS, KEYS, MODES, Mode, find_key, keys_of, markdown_table
 from tui.screens.base import ModeScreen
 
@@ -23,7 +23,7 @@ def test_no_key_means_two_things_in_a_mode(mode: Mode) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_every_key_of_a_mode_is_bound_and_has_its_action(mode: Mode) -> None:
-    screen = DdptuiApp.MODES[mode.value]
+    screen = screen_of(mode)
     bound = {binding.key: binding.action for binding in screen.BINDINGS}
     for key in keys_of(mode):
         action = f"app.{key.id}" if key.is_of_app else f"screen.{key.id}"

@@ -90,7 +90,8 @@ def test_an_event_is_laid_out_one_key_a_line() -> None:
     assert pretty is not None
     lines = ["".join(text for _, text in line).rstrip() for line in pretty]
     assert lines == [
-        "kind       error", "traceback", "  one", "    two", "cores      [0 1]", "a", "  b  null", "time_s     1790000000.0",
+        "kind       error", "traceback", "  one", "    two", "cores      [0 1]", "a", "  b  null",
+        "time_s     1790000000.0",
     ]  # fmt: skip
     assert pretty_event("no event") is None
 

@@ -29,7 +29,7 @@ def make_row(run_id: str, state: str = "succeeded", **more: Any) -> RunRow:
 
 
 class Orders:
-    """Stands for ``engine.control``: notes what it is told, and answers."""
+    """Stands for ``tui.orders``: notes what it is told, and answers."""
 
     Reply = Reply
 
@@ -51,7 +51,7 @@ class Orders:
 @pytest.fixture
 def orders(monkeypatch: pytest.MonkeyPatch) -> Orders:
     found = Orders()
-    monkeypatch.setattr(actions, "control", found)
+    monkeypatch.setattr(actions, "orders", found)
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tui.charts.bands import TINY
+from tui.charts.bands import LARGEST, TINY
 from tui.charts.prepare import Prepared
 from tui.charts.ticks import Tick, label_ticks, linear_ticks, log_ticks, snap, tick_step
 from tui.view.chart import ChartSpec
@@ -23,9 +23,6 @@ _COLUMNS_FOR_TICK = 11
 _ROWS_FOR_TICK = 4
 _NOISE_SEEN = (3, 97)
 """Of the raw values behind a smoothed line so much (percentiles over columns) is surely in sight; spikes are not."""
-
-_MOST = 8e307
-"""Limits farther apart than a float can count are pulled in to this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +118,7 @@ def y_axis(
 def _in_sight(lines: Sequence[Prepared], best: Sequence[float], axis: Axis) -> tuple[float, float]:
     import numpy as np
 
-    known = [np.array(list(best), dtype=float)]
+    known = [np.array(list(best), dtype=float).clip(-LARGEST, LARGEST)]
     for line in lines:
         known.append(line.y[(line.x >= axis.low) & (line.x <= axis.high)])
         if line.band is not None and line.band.columns.size:
@@ -148,9 +145,9 @@ def _log(value: float) -> float:
 
 def _apart(low: float, high: float) -> tuple[float, float]:
     """Limits that are different and not too far from each other; what is constant stands in the middle."""
-    low, high = max(low, -_MOST), min(high, _MOST)
+    low, high = max(low, -LARGEST), min(high, LARGEST)
     if not low < high or high - low <= 1e-14 * max(abs(low), abs(high)):
         middle = low / 2 + high / 2
         room = max(abs(middle) * 0.1, 0.5 if abs(middle) < 1e-12 else 0.0, 1e-300)
-        return max(middle - room, -_MOST), min(middle + room, _MOST)
+        return max(middle - room, -LARGEST), min(middle + room, LARGEST)
     return low, high

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     Column = np.ndarray[Any, np.dtype[np.float64]]
     Places = np.ndarray[Any, np.dtype[np.int64]]
 
-__all__ = ["TINY", "Band", "View", "band_of", "join_bands"]
+__all__ = ["LARGEST", "TINY", "Band", "View", "band_of", "join_bands"]
 
 TINY = 1e-307
 """Stands on a logarithmic axis for what is below every value that can be drawn."""
+
+LARGEST = 1e300
+"""Values beyond it are drawn there: the difference of two larger ones would be infinite."""
 
 _POINTS_IN_BUCKET = 4
 """The range of raw values behind a smoothed line is taken over at least about so many points."""
@@ -82,10 +85,18 @@ def band_of(line: Line, x: Column, view: View, window: tuple[int, int], *, is_de
     if is_dense or is_noise:
         edges = np.linspace(view.x0, view.x1, view.num_columns + 1) if is_dense else _spread(x, num_buckets)
         columns, low, high = extremes(x, low, high, edges)
+        low, high = low.clip(-LARGEST, LARGEST), high.clip(-LARGEST, LARGEST)
         if is_dense or not columns.size:
             return Band(columns, low, high, is_noise)
         x = (edges[columns] + edges[columns + 1]) / 2
-    return _between(x, low, high, view, is_noise=is_noise)
+    return _between(x, _limited(low), _limited(high), view, is_noise=is_noise)
+
+
+def _limited(values: Column) -> Column:
+    """What is not finite becomes NaN."""
+    import numpy as np
+
+    return np.where(np.isfinite(values), values.clip(-LARGEST, LARGEST), np.nan)
 
 
 def _positive(low: Column, high: Column) -> tuple[Column, Column]:

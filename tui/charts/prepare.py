@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tui.charts.bands import Band, View, band_of, join_bands
+from tui.charts.bands import LARGEST, Band, View, band_of, join_bands
 from tui.charts.decimate import column_of, find_window, keep_extremes
 from tui.charts.smooth import Average
 from tui.view.chart import Line
@@ -161,7 +161,7 @@ def _finish(line: Line, values: Sequence[float], look: _Look) -> Prepared:
     places = look.kept.tolist()
     return Prepared(
         x=np.array([line.x[place] for place in places], dtype=float),
-        y=np.array([values[place] for place in places], dtype=float),
+        y=np.array([values[place] for place in places], dtype=float).clip(-LARGEST, LARGEST),
         is_break=look.is_break,
         gaps=look.gaps,
         band=look.band,

@@ -61,7 +61,9 @@ def log_ticks(low: float, high: float, most: int, kind: str = "number") -> list[
     if len(inside) >= 2:
         thinned = inside if len(inside) <= most else inside[:: math.ceil(len(inside) / max(most, 1))]
         return [Tick(value, _short(value, kind)) for value in thinned]
-    return [tick for tick in linear_ticks(10.0**low, 10.0**high, most, kind) if tick.value > 0]
+    return [
+        tick for tick in linear_ticks(10.0 ** max(low, -307.0), 10.0 ** min(high, 307.0), most, kind) if tick.value > 0
+    ]
 
 
 def tick_step(low: float, high: float, most: int, kind: str = "number") -> float:

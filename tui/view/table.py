@@ -86,7 +86,7 @@ def fit_columns(columns: Sequence[Column], width: int, *, gap: int = 1) -> tuple
         shown.remove(last)
     rest = max(width - _needed([columns[place] for place in shown], gap), 0)
     widths = {}
-    for place in reversed(shown):
+    for place in shown:
         column = columns[place]
         more = min(rest, max((column.max_width or column.width) - column.width, 0))
         rest -= more

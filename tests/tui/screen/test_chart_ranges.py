@@ -38,7 +38,7 @@ def test_what_is_shown_stays_inside_of_what_there_is(
     for moved in (zoom(shown, EXTENT, factor, anchor), pan(shown, EXTENT, share)):
         if moved is not None:
             assert moved[0] < moved[1]
-            assert (moved[0] >= EXTENT[0] or moved == shown) and (moved[1] <= EXTENT[1] + 1e-9 or moved == shown)
+            assert moved == shown or (moved[0] >= EXTENT[0] and moved[1] <= EXTENT[1] + 1e-9)
 
 
 def test_panning_keeps_the_width_and_stops_at_the_ends() -> None:

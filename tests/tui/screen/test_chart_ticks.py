@@ -91,7 +91,8 @@ def test_a_log_axis_of_any_limits_has_ticks_that_can_be_drawn(low: float, width:
 
 def test_limits_stand_still_while_data_grow_a_little() -> None:
     step = tick_step(0, 1001, 5, "count")
-    assert snap(0, 1001, step) == snap(0, 1040, step) == (0, 1050)
+    assert step == 500
+    assert snap(0, 1001, step) == snap(0, 1120, step) == (0, 1125)
     assert snap(0.11, 0.97, 0.2) == pytest.approx((0.1, 1.0))
 
 
@@ -101,9 +102,9 @@ def test_limits_stand_still_while_data_grow_a_little() -> None:
         (None, "number", "n/a"),
         (math.nan, "number", "NaN"),
         (-math.inf, "ratio", "-inf"),
-        (0.12345, "number", "0.1234"),
+        (0.12344, "number", "0.1234"),
         (1234.4, "count", "1,234"),
-        (0.0123, "duration", "12.3ms"),
+        (0.0123, "duration", "12.30ms"),
         (187.0, "duration", "3:07"),
         (0.8512, "ratio", "85.1%"),
         (3 * 2**20, "bytes", "3.0 MiB"),

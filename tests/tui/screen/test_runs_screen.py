@@ -74,11 +74,20 @@ def drive(
 ) -> None:
     async def run() -> None:
         feed.snapshot = snapshot_of(*many_rows()) if snapshot is None else snapshot
+        if snapshot is None:
+            app.session.current = feed.snapshot.rows[0].tag  # else the cursor begins at what runs
         async with app.run_test(size=size) as pilot:
             await settle(app, pilot)
             await do(Driver(app, feed, pilot))
 
     asyncio.run(run())
+
+
+def test_the_cursor_begins_at_what_runs(app: DdptuiApp, feed: FakeFeed) -> None:
+    async def do(d: Driver) -> None:
+        assert "running" in d.cursor
+
+    drive(app, feed, do, snapshot=snapshot_of(*many_rows()))
 
 
 def test_runs_stand_by_experiment_with_state_figures_and_reasons(app: DdptuiApp, feed: FakeFeed) -> None:

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RunActions"]
 
-_NO = Choice("escape", "do nothing", "")
-
 
 class _Done(Message):
     """Something that was done beside the screen is over."""
@@ -104,7 +102,7 @@ class RunActions(App[Any]):
         rows = self._chosen(lambda row: row.is_terminal, "delete: only runs that have ended can be deleted")
         if rows:
             what = count(len(rows), "run")
-            choices = [Choice("D", f"delete {what} and all their files", "delete"), _NO]
+            choices = [Choice("D", f"delete {what} and all their files", "delete")]
             lines = [*(f"{row.tag}  ({row.state})" for row in rows), "", "logs, models and figures go with them"]
             self._ask(ChoiceModal(f"Delete {what}?", lines, choices, is_danger=True), lambda _: self._delete(rows))
 
@@ -208,7 +206,7 @@ class RunActions(App[Any]):
             self.exit()
             return
         title = f"{count(len(rows), 'run')} go on" if len(rows) > 1 else "1 run goes on" if rows else "Leave?"
-        modal = ChoiceModal(title, lines, [*choices, Choice("escape", "stay", "")])
+        modal = ChoiceModal(title, lines, choices)
         self._ask(modal, lambda answer: self._leave(answer, rows))
 
     # --- how it is done ---------------------------------------------------------------------------------------------
@@ -246,7 +244,7 @@ class RunActions(App[Any]):
         what = count(len(rows), "run")
         key = verb[0].lower() if grace_s else verb[0]
         words = "SIGTERM, they finish their step and leave" if grace_s else "SIGKILL, at once: the step is lost"
-        choices = [Choice(key, f"{verb.lower()} {what}: {words}", "yes"), _NO]
+        choices = [Choice(key, f"{verb.lower()} {what}: {words}", "yes")]
         lines = [f"{row.tag}  ({row.state})" for row in rows]
         modal = ChoiceModal(f"{verb} {what}?", lines, choices, is_danger=True)
         self._ask(modal, lambda _: self._order(lambda results: orders.stop(results, _keys(rows), grace_s=grace_s)))

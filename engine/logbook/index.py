@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -60,6 +61,12 @@ class LineIndex:
         ends = self.ends
         start = ends[line - 1] if line else 0
         return start, ends[line] if line < len(ends) else self.size
+
+    def measure(self) -> None:
+        """See how long the file is, without looking into it."""
+        with contextlib.suppress(OSError):
+            status = os.stat(self.path)
+            self.num_bytes, self.written_s = status.st_size, status.st_mtime
 
     def advance(self) -> bool:
         """Look at one more piece of the file; return whether more waits."""

@@ -168,11 +168,7 @@ class Page:
         Returns:
             Whether more waits; and the position from which on lines were moved, None where none was.
         """
-        is_more = False
-        for file in self.files:
-            while (waits := file.index.advance()) and time.monotonic() < until_s:
-                pass
-            is_more = is_more or waits
+        is_more = self._look_at_files(until_s)
         if self.is_open or (has_times and not is_more):
             cut = self.order.advance(until_s)
             self._open()
@@ -180,6 +176,17 @@ class Page:
         if not self._preview:
             self._preview = self._make_preview()
         return True, None
+
+    def _look_at_files(self, until_s: float) -> bool:
+        """Look at what is new in every file until the time has come; return whether more waits."""
+        if not self.is_open:
+            for file in self.files:
+                file.index.measure()  # for the preview and the progress: most of them wait their turn
+        for file in self.files:
+            while file.index.advance():
+                if time.monotonic() >= until_s:
+                    return True
+        return False
 
     def _open(self) -> None:
         self._partials = tuple(number for number, file in enumerate(self.files) if file.has_partial)

@@ -33,7 +33,7 @@ class ChoiceModal(PanelModal[str]):
     Args:
         title: the question.
         lines: what it is about; beyond a dozen the rest is counted.
-        choices: the answers. Enter takes the first.
+        choices: the answers, each by its own key alone.
         is_danger: something may be lost.
     """
 
@@ -51,9 +51,8 @@ class ChoiceModal(PanelModal[str]):
         """The lines, then the answers."""
         yield Static(Text("\n".join(self._lines), overflow="fold"))
         yield Static(" ")
-        for place, choice in enumerate(self._choices):
-            key = "enter" if place == 0 and choice.key == "enter" else choice.key
-            yield Static(Text.assemble((f"{key:>6}", "bold"), f"  {choice.label}"))
+        for choice in self._choices:
+            yield Static(Text.assemble((f"{choice.key:>3}", "bold"), f"  {choice.label}"))
 
     def on_key(self, event: events.Key) -> None:
         """An answer's key; what is none is ignored."""

@@ -48,7 +48,7 @@ class LaunchModal(PanelModal[bool]):
     """
 
     def __init__(self, request: LaunchRequest, snapshot: Snapshot) -> None:
-        super().__init__("Launch", keys="enter starts · s smoke · r rerun · esc does nothing")
+        super().__init__("Launch", keys="s smoke · r rerun · esc starts nothing")
         self._request = request
         self._snapshot = snapshot
         self._is_smoke = False
@@ -210,7 +210,7 @@ class LaunchModal(PanelModal[bool]):
         if self._is_starting:
             return Text("queueing them")
         if isinstance(check, DdptuiError):
-            return Text("nothing can start like this")
+            return Text("nothing can start like this: esc, then put it right in the file (6) and launch again")
         if self._is_armed:
             return Text("they start as soon as the check is through; esc leaves it")
         if not self._num_queued:

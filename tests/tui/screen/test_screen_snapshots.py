@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from made_results import T0_S, MadeResults, decaying_loss
+from rich.color import ColorSystem
 from screen_driver import settle
 
 from engine.processes import this_process
@@ -104,6 +105,8 @@ def picture(root: Path, mode: str, keys: str, size: tuple[int, int], *, theme: s
     session = Session(results=str(root), host="box-01", file=choices.pop("file", ""), **choices)
     more = {"theme": theme} if theme else {}
     app = DdptuiApp(Feed(_paths(root), cache_dir=None, clock=lambda: NOW_S), session, mode=Mode(mode), **more)
+
+    app.console._color_system = ColorSystem.TRUECOLOR  # what a test's console has is less than what terminals have
 
     async def drive() -> str:
         async with app.run_test(size=size) as pilot:

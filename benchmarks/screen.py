@@ -82,7 +82,7 @@ def measure_idle(folder: Path) -> None:
 def measure_live(folder: Path) -> None:
     """Eight runs that write, seen in Runs and in Charts."""
     for rate, budget in ((10, "< 30 KB/s, < 12 %"), (100, "< 30 KB/s, < 20 %")):
-        for mode, keys in (("Runs", ""), ("Charts", "a2"), ("Ranks", "4"), ("Logs", "5")):
+        for mode, keys in (("Runs", ""), ("Charts", "a2"), ("Ranks", "4"), ("Logs", "5cc")):
             root = folder / f"live-{rate}-{mode}" / "results"
             with writer(root, rate, 60), screen(root) as program:
                 program.read_until("ddp-w2", 30)

@@ -22,6 +22,8 @@ _EVERY_S = 0.01
 class ProbedApp(app_module.DdptuiApp):
     """Notes every few milliseconds how late the loop is."""
 
+    CSS_PATH = Path(app_module.__file__).with_name("app.tcss")
+
     lags_s: list[float]
     out: Path
 
@@ -31,7 +33,6 @@ class ProbedApp(app_module.DdptuiApp):
         self.begun_s = time.perf_counter()
         self.read_s: dict[str, float] = {}
         self._sizes: dict[str, tuple[int, float]] = {}
-        super().on_mount()
         self._probe = asyncio.get_running_loop().create_task(self._measure())
 
     def on_unmount(self) -> None:
@@ -42,7 +43,6 @@ class ProbedApp(app_module.DdptuiApp):
         if lags:
             found |= {f"p{share}": lags[int(len(lags) * share / 100)] for share in (50, 95, 99)} | {"max": lags[-1]}
         self.out.write_text(json.dumps(found))
-        super().on_unmount()
 
     async def _measure(self) -> None:
         while True:

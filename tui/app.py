@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -12,6 +13,7 @@ from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.message import Message
 from textual.screen import Screen
+from textual.timer import Timer
 
 from tui.actions import RunActions
 from tui.charts.painter import Painter
@@ -23,6 +25,9 @@ from tui.view.ports import FeedPort
 from tui.view.session import Session
 
 __all__ = ["DdptuiApp", "Feed", "screen_of"]
+
+DRAWING_SHARE = 0.06
+"""Of a core, for charts of data that grows: where many lines are costly to draw, they are drawn less often."""
 
 
 class Feed(FeedPort, Protocol):
@@ -79,6 +84,8 @@ class DdptuiApp(RunActions, App[None], inherit_bindings=False):
         self.session = session
         self.painter = Painter(lambda deliver: self._hand_over(deliver), self._complain_of_drawing)
         self._first_mode = mode
+        self._curves_timer: Timer | None = None
+        self._drawn_s = self._drawn_spent_s = 0.0
         for own in (DARK, LIGHT):
             self.register_theme(own)
         self.theme = theme
@@ -114,7 +121,19 @@ class DdptuiApp(RunActions, App[None], inherit_bindings=False):
         self._tell(lambda screen: screen.show_snapshot(message.snapshot))
 
     def on_curves_changed(self, _message: CurvesChanged) -> None:
-        """Curves have grown."""
+        """Curves have grown: they are shown at once, or as soon as drawing has not cost too much."""
+        if self._curves_timer is not None:
+            return
+        cost_s = self.painter.spent_s - self._drawn_spent_s
+        wait_s = self._drawn_s + cost_s / DRAWING_SHARE - time.monotonic()
+        if wait_s <= 0:
+            self._show_curves()
+        else:
+            self._curves_timer = self.set_timer(wait_s, self._show_curves)
+
+    def _show_curves(self) -> None:
+        self._curves_timer = None
+        self._drawn_s, self._drawn_spent_s = time.monotonic(), self.painter.spent_s
         self._tell(lambda screen: screen.show_curves())
 
     def on_sources_changed(self, _message: SourcesChanged) -> None:

@@ -71,7 +71,7 @@ class Frame:
         return [*row, Segment(glyphs.corners[3], look.frame)] if look.has_frame else row
 
     def _foot_words(self, axis: Axis, name: str, inner: int) -> list[tuple[int, str]]:
-        """From the left: column inside of the frame, and words. The name goes right, or where there is most room."""
+        """From the left: column inside of the frame, and words. The name goes as far right as there is room."""
         space = " " * self.look.has_frame
         end = inner - 1 if self.look.has_frame else inner
         placed = self._placed_ticks(axis, end)
@@ -81,11 +81,11 @@ class Frame:
             return placed
         if left + _ROOM <= end - len(name):
             return [*placed, (end - len(name), name)]
-        gaps = [(after[0] - before[0] - len(before[1]), after[0]) for before, after in pairwise(placed)]
-        room, right = max(gaps, default=(0, 0))
-        if room < len(name) + 2 * _ROOM:
-            return placed
-        return sorted([*placed, (right - (room + len(name)) // 2, name)])
+        for before, after in reversed([*pairwise(placed)]):
+            room = after[0] - before[0] - len(before[1])
+            if room >= len(name) + 2 * _ROOM:
+                return sorted([*placed, (after[0] - (room + len(name)) // 2, name)])
+        return placed
 
     def _placed_ticks(self, axis: Axis, end: int) -> list[tuple[int, str]]:
         """Those that do not run into each other."""

@@ -13,7 +13,7 @@ from tui.view.chart import ChartSpec, Line, extent_of, nearest
 
 __all__ = ["make_head", "reach_of", "title_of"]
 
-_LEAST_FOR_SECOND_ROW = 11
+_LEAST_FOR_SECOND_ROW = 10
 _LEAST_FOR_NOTES = 9
 _REACH = 0.02
 """A line that ends before the cursor still has a value there, so far (of what is shown) beyond its end."""

@@ -94,7 +94,8 @@ def head_row(title: Words, right: Words, width: int, look: Look) -> Words:
 
 
 def _entry(entry: Entry, longest: int | None, look: Look) -> Words:
-    label = entry.label if longest is None else cut(entry.label, longest, look.glyphs.more)
+    is_short = longest is None or cell_len(entry.label) <= longest + 1  # a sign in place of one letter says less
+    label = entry.label if is_short or longest is None else cut(entry.label, longest, look.glyphs.more)
     words = [Segment(f"{entry.mark} ", entry.style), Segment(label, look.label)]
     if entry.value:
         words.append(Segment(f" {entry.value}", look.warning if entry.is_warning else look.value))

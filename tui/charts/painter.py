@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,9 @@ class Painter:
     Args:
         hand_over: takes a function of no arguments to the screen's thread.
         report: takes an exception that a job raised.
+
+    Attributes:
+        spent_s: processor seconds that all drawing has cost so far.
     """
 
     def __init__(self, hand_over: Callable[[Callable[[], None]], None], report: Callable[[Exception], None]) -> None:
@@ -26,6 +30,7 @@ class Painter:
         self._is_closed = False
         self._is_busy = False
         self._changed = threading.Condition()
+        self.spent_s = 0.0
         self._thread = threading.Thread(target=self._work, name="painter", daemon=True)
 
     def start(self) -> None:
@@ -56,12 +61,14 @@ class Painter:
     def _work(self) -> None:
         while (job := self._next()) is not None:
             draw, deliver = job
+            begun_s = time.thread_time()
             try:
                 value = draw()
             except Exception as error:  # noqa: BLE001 - a chart that cannot be drawn must not end the drawing
                 self._report(error)
             else:
                 self._hand_over(lambda deliver=deliver, value=value: deliver(value))  # type: ignore[misc]
+            self.spent_s += time.thread_time() - begun_s
             with self._changed:
                 self._is_busy = False
                 self._changed.notify_all()

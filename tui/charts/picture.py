@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from textual.geometry import Region
 from textual.strip import Strip
@@ -49,17 +50,34 @@ def changed_regions(old: Picture, new: Picture) -> list[Region] | None:
     for y, (before, after) in enumerate(zip(old.rows, new.rows, strict=True)):
         if before is after:
             continue
-        start, end = _changed(list(before), list(after), new.width)
-        if start < end:
-            regions.append(Region(start, y, end - start, 1))
+        start = _num_equal(list(before), list(after))
+        if start < new.width:
+            end = new.width - _num_equal(_mirrored(before), _mirrored(after))
+            regions.append(Region(start, y, max(end - start, 1), 1))
     return regions
 
 
-def _changed(before: Sequence[Segment], after: Sequence[Segment], width: int) -> tuple[int, int]:
-    """From and to of the cells that differ: what is equal at both ends is left out, whole segments at a time."""
-    least = min(len(before), len(after))
-    first = next((i for i in range(least) if before[i] != after[i]), least)
-    start = sum(segment.cell_length for segment in after[:first])
-    last = next((i for i in range(least - first) if before[-1 - i] != after[-1 - i]), least - first)
-    end = width - sum(segment.cell_length for segment in after[len(after) - last :])
-    return start, end
+def _mirrored(row: Iterable[Segment]) -> list[Segment]:
+    return [Segment(segment.text[::-1], segment.style) for segment in reversed([*row])]
+
+
+def _num_equal(before: Sequence[Segment], after: Sequence[Segment]) -> int:
+    """How many cells are equal from the left on: same characters, same styles."""
+    equal = 0
+    at = [0, 0]  # segment of each row
+    used = [0, 0]  # characters of it
+    while at[0] < len(before) and at[1] < len(after):
+        one, other = before[at[0]], after[at[1]]
+        if one.style != other.style:
+            break
+        texts = one.text[used[0] :], other.text[used[1] :]
+        shorter = min(map(len, texts))
+        same = next((i for i, (a, b) in enumerate(zip(*texts, strict=False)) if a != b), shorter)
+        equal += cell_len(texts[0][:same])
+        if same < shorter:
+            break
+        for side, text in enumerate(texts):
+            used[side] += same
+            if same == len(text):
+                at[side], used[side] = at[side] + 1, 0
+    return equal

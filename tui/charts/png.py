@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui.charts.axes import Axis, x_axis
-from tui.charts.bands import TINY, View
+from tui.charts.bands import LARGEST, View
 from tui.charts.head import title_of
 from tui.charts.look import line_style
 from tui.charts.prepare import LineMemory, Prepared
@@ -105,7 +105,8 @@ def _draw_line(panel: Axes, line: Line, found: Prepared, axis: Axis, *, is_log: 
         x = axis.low + (found.band.columns + 0.5) / _NUM_COLUMNS * (axis.high - axis.low)
         # where columns are left out no shade may be drawn over the gap
         is_gap = np.flatnonzero(np.diff(found.band.columns) > max(_NUM_COLUMNS // 50, 1)) + 1
-        low = np.where(found.band.low == TINY, np.finfo(float).tiny, found.band.low)
+        # where a band reaches down to 0 a logarithmic axis ends a little below the line
+        low = np.maximum(found.band.low, found.y.min(initial=1.0) / 2) if is_log else found.band.low
         for part in np.split(np.arange(x.size), is_gap):
             panel.fill_between(x[part], low[part], found.band.high[part], color=shown, alpha=0.18, linewidth=0)
     x, y = np.insert(found.x, _breaks(found), np.nan), np.insert(found.y, _breaks(found), np.nan)
@@ -113,9 +114,10 @@ def _draw_line(panel: Axes, line: Line, found: Prepared, axis: Axis, *, is_log: 
         x, y, color=shown, linewidth=1.6, linestyle=(0, (2, 2)) if line.is_dashed else "-",
         marker="o" if line.has_markers or found.x.size == 1 else None, markersize=5, label=line.label,
     )  # fmt: skip
-    best = line.best
-    if best is not None and best < line.num_points and math.isfinite(line.y[best]) and (line.y[best] > 0 or not is_log):
-        panel.plot([line.x[best]], [line.y[best]], color=shown, marker="*", markersize=11, linestyle="none")
+    best = math.nan if line.best is None or line.best >= line.num_points else line.y[line.best]
+    if line.best is not None and math.isfinite(best) and (best > 0 or not is_log):
+        best = min(max(best, -LARGEST), LARGEST)
+        panel.plot([line.x[line.best]], [best], color=shown, marker="*", markersize=11, linestyle="none")
 
 
 def _breaks(found: Prepared) -> Any:

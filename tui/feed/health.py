@@ -49,7 +49,7 @@ def describe_orphans(num_waiting: int, num_active: int, *, has_supervisor: bool 
         return ""
     parts = [f"{count(num_waiting, 'run')} wait{'s' if num_waiting == 1 else ''}"] if num_waiting else []
     if num_active:
-        parts.append(f"{count(num_active, 'run')} go{'es' if num_active == 1 else ''} on alone")
+        parts.append(f"{count(num_active, 'run')} unattended")
     return f"its supervisor is gone: {', '.join(parts)}; `ddptui attach` or l takes them up"
 
 

@@ -21,11 +21,11 @@ class LineModal(PanelModal[str]):
 
     DEFAULT_CSS = """
     LineModal > Vertical { width: 72; }
-    LineModal Input { border: none; height: 1; padding: 0; background: $surface; width: 1fr; }
+    LineModal Input, LineModal Input:focus { border: none; height: 1; padding: 0; background: $surface; width: 1fr; }
     """
 
     def __init__(self, title: str, *, value: str = "", placeholder: str = "", max_length: int = 1000) -> None:
-        super().__init__(title, keys="enter keeps · esc leaves it")
+        super().__init__(title, keys="enter: go on · esc: do nothing")
         self._input = Input(value=value, placeholder=placeholder, max_length=max_length, select_on_focus=False)
         self._input.cursor_blink = False
 

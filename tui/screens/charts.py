@@ -51,6 +51,7 @@ class ChartsScreen(ChartWindow):
         self._is_opened = False
         self._only: tuple[str, tuple[str, ...]] | None = None
         self._watched: tuple[str, ...] | None = None
+        self._states: tuple[tuple[str, str], ...] = ()
         self._names: list[str] = []
         self._page = page_of((), (1, 1), None)
 
@@ -70,7 +71,10 @@ class ChartsScreen(ChartWindow):
         """Runs have come, gone or changed state."""
         super().show_snapshot(snapshot)
         self._watch()
-        self.draw_charts()
+        states = tuple((row.tag, row.state) for row in snapshot.rows)
+        if states != self._states:  # other figures of a row are drawn from its curves, at their own pace
+            self._states = states
+            self.draw_charts()
 
     def show_curves(self) -> None:
         """Curves have grown."""
@@ -259,7 +263,9 @@ class ChartsScreen(ChartWindow):
         self.query_one(ChartsHeader).show(self._page.label, legend_of(rows, session, colors), choices)
         self.set_class(not self._page.names, "-empty")
         if not self._page.names:
-            is_read = self.feed.snapshot.read_s is not None
+            is_read = self.feed.snapshot.read_s is not None and not any(
+                self.feed.curves(row.tag) is None for row in rows
+            )
             words = empty_words(rows, num_metrics=num_metrics, filter_text=self._filter, is_read=is_read)
             self.query_one(EmptyState).show(*words)
 

@@ -149,7 +149,8 @@ class RunsScreen(ChartChoices):
         """Loss and throughput of what is drawn; nothing where there is no room for them."""
         self._drawn_states = self._states_drawn()
         if self.has_class("-with-charts"):
-            empty = why_empty(self._rows_drawn())
+            rows = self._rows_drawn()
+            empty = why_empty(rows, is_read=all(self.feed.curves(row.tag) is not None for row in rows))
             self.query_one(ChartPair).draw(self._drawn(), self.session, self._colors, empty)
 
     def chart_extent(self) -> tuple[float, float] | None:
@@ -282,7 +283,7 @@ class RunsScreen(ChartChoices):
         if is_empty:
             steps = (
                 ()
-                if snapshot.read_s is None or snapshot.num_unread
+                if snapshot.read_s is None or snapshot.num_unread or snapshot.problem
                 else first_steps(is_readonly=self.session.is_readonly)
             )
             self.query_one(EmptyState).show(empty_title(snapshot, self.session.results), steps)

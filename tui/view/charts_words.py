@@ -89,14 +89,14 @@ def empty_words(
         rows: the runs that would be drawn.
         num_metrics: how many metrics they have without the filter.
         filter_text: what metrics are filtered by.
-        is_read: whether the results folder was read yet.
+        is_read: whether the results folder was read yet, and what each of these runs wrote.
     """
     if num_metrics:
         return f"no metric matches {strip_escapes(filter_text)}", (("esc", "take the filter away"), ("/", "change it"))
-    if not is_read:
-        return "reading", ()
     if not rows:
-        return "no run to draw", _HOW_TO_MARK
+        return ("no run to draw", _HOW_TO_MARK) if is_read else ("reading", ())
+    if not is_read and any(row.step is not None for row in rows):
+        return "reading", ()
     if all(row.state == "queued" for row in rows):
         return "nothing to draw yet: waiting in the queue", (("1", "go to Runs"),)
     if all(row.is_terminal for row in rows):

@@ -62,22 +62,34 @@ def empty_title(snapshot: Snapshot, results: str) -> str:
         return f"Reading {results}"
     if snapshot.num_unread:
         return f"Reading {format_number(snapshot.num_unread)} runs of {results}"
+    if snapshot.problem:
+        return "No runs to be seen"
     return f"No runs in {results} yet"
 
 
 def first_steps(*, is_readonly: bool) -> Sequence[tuple[str, str]]:
     """How runs come to be: keys and commands, and what they do."""
-    steps = [("ddptui init", "writes an experiments.toml to begin with"), ("6", "shows the plan and its errors")]
+    steps = [("6", "shows the plan and its errors")]
     if not is_readonly:
-        steps.append(("l", "starts the runs of the plan"))
+        steps = [("6", "shows the plan; i there begins one with a starter"), ("l", "starts the runs of the plan")]
+    steps.append(("ddptui init", "writes the starter, experiments.toml, from the shell"))
     return (*steps, ("ddptui run experiments.toml", "does the same from the shell"), ("?", "all keys"))
 
 
-def why_empty(drawn: Sequence[RunRow]) -> str:
-    """Why charts of these runs show nothing."""
+def why_empty(drawn: Sequence[RunRow], *, is_read: bool = True) -> str:
+    """Why charts of these runs show nothing.
+
+    Args:
+        drawn: the runs.
+        is_read: whether what each of them wrote was read already.
+    """
     if not drawn:
         return "no run under the cursor"
-    return "waits in the queue" if all(row.state == RunState.QUEUED for row in drawn) else "no data yet"
+    if not is_read and any(row.step is not None for row in drawn):
+        return "reading"
+    if all(row.state == RunState.QUEUED for row in drawn):
+        return "waits in the queue"
+    return "nothing was recorded" if all(row.is_terminal for row in drawn) else "no data yet"
 
 
 def share_height(height: int, num_rows: int) -> int:

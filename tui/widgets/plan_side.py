@@ -95,7 +95,7 @@ class PlanSide(Vertical):
         self.show(PlanReading(text=""), self._snapshot)
 
     def show(self, reading: PlanReading, snapshot: Snapshot) -> None:
-        """Show what a text came to; its states are those of ``snapshot``."""
+        """Show what a text came to; its states are those of ``snapshot``, or of a newer one shown meanwhile."""
         self.reading = reading
         for name in ("runs", "problems", "empty"):
             self.list.set_class(name == self.kind, f"-{name}")
@@ -105,8 +105,10 @@ class PlanSide(Vertical):
             self.list.border_title = "Errors" if reading.problems else "Runs"
             self.list.border_subtitle = "enter goes there" if reading.problems else ""
         self._show_runs()
-        if snapshot is not self._snapshot:
+        if self._snapshot.revision > snapshot.revision:
             self.take_snapshot(self._snapshot)
+        else:
+            self._snapshot = snapshot
 
     def take_snapshot(self, snapshot: Snapshot) -> None:
         """Take the states of the results folder; of very many runs beside the screen."""

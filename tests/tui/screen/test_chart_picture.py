@@ -70,11 +70,10 @@ def test_the_frame_carries_the_title_the_values_and_the_x_axis() -> None:
     assert rows[0].startswith("╭─ loss ─")
     assert rows[0].endswith("● run 0.25 ─╮")
     assert rows[-1].startswith("╰")
-    assert rows[-1].endswith(" step ─╯")
+    assert rows[-1].endswith("─╯")
+    assert " step " in rows[-1]
     assert all(row[0] == row[-1] == "│" for row in rows[1:-1])
-    assert [row[1:6].strip() for row in rows if row[1:6].strip(" ─│╭╰l")][1:] == ["2.0", "1.5", "1.0", "0.5", "0"][
-        1:
-    ] or ("2" in rows[1])
+    assert [row[1:3].strip() for row in rows[1:-1] if row[1:3].strip()] == ["2", "1"]
 
 
 def test_without_a_frame_there_is_none() -> None:
@@ -86,7 +85,8 @@ def test_without_a_frame_there_is_none() -> None:
 def test_lines_have_their_colours_and_later_ones_cover_earlier_ones() -> None:
     low, high = make_line("a", BLUE, y=[0.0, 0.0]), make_line("b", ORANGE, y=[1.0, 1.0])
     picture = draw(make_spec(low, high), 60, 14, look=LOOK)
-    assert {BLUE, ORANGE} <= colors_of(picture, "⣀") | colors_of(picture, "⠉")
+    assert colors_of(picture, "⣀") == {BLUE}
+    assert colors_of(picture, "⠉") == {ORANGE}
     covered = draw(make_spec(replace(low, y=[1.0, 1.0]), high), 60, 14, look=LOOK)
     drawn = {
         segment.style.color.name
@@ -100,7 +100,7 @@ def test_lines_have_their_colours_and_later_ones_cover_earlier_ones() -> None:
 def test_a_band_is_a_dim_shade_behind_the_line() -> None:
     line = make_line(y=[1.0, 1.0], low=[0.0, 0.0], high=[2.0, 2.0])
     shades = backgrounds_of(draw(make_spec(line), 60, 14, look=LOOK))
-    assert shades == {"#1f3747"}
+    assert shades == {LOOK.shade_color(BLUE, 0.22)}
     assert "░" in "".join(rows_of(make_spec(line), look=replace(LOOK, background=None)))
     assert not backgrounds_of(draw(make_spec(replace(line, low=None, high=None)), 60, 14, look=LOOK))
 
@@ -260,7 +260,7 @@ def test_growing_data_change_only_few_cells() -> None:
         line = Line(label="run", color=BLUE, x=x, y=y, num_points=num_points)
         return draw(make_spec(line), 100, 30, look=LOOK, memory=memory)
 
-    before, after = picture(4000), picture(4020)
+    before, after = picture(3900), picture(3920)
     regions = changed_regions(before, after)
     assert regions is not None
     assert sum(region.width for region in regions) < 40
@@ -280,24 +280,24 @@ def test_regions_cover_what_differs() -> None:
 
 
 def test_many_frames_leave_no_memory_behind() -> None:
-    x, y = array("d", range(2000)), array("d", (math.sin(i / 40) for i in range(2000)))
+    x, y = array("d", range(300)), array("d", (math.sin(i / 40) for i in range(300)))
     memory = ChartMemory()
 
-    def draw_frames(numbers: range) -> None:
-        for number in numbers:
-            line = Line(label=f"run {number}", color=BLUE, x=x, y=y, num_points=1500 + number)
+    def draw_frames(number_of_rounds: int) -> None:
+        for number in [*range(10)] * number_of_rounds:
+            line = Line(label=f"run {number}", color=BLUE, x=x, y=y, num_points=200 + 10 * number)
             spec = make_spec(line, cursor_x=float(number), smoothing=0.6, is_log=number % 2 == 0)
-            draw(spec, 40, 10, look=LOOK, memory=memory)
+            draw(spec, 24, 6, look=LOOK, memory=memory)
 
-    draw_frames(range(100))
+    draw_frames(5)
     tracemalloc.start()
     try:
-        draw_frames(range(100, 120))
+        draw_frames(2)
         gc.collect()
         first = tracemalloc.get_traced_memory()[0]
-        draw_frames(range(120, 300))
+        draw_frames(28)
         gc.collect()
         grown = tracemalloc.get_traced_memory()[0] - first
     finally:
         tracemalloc.stop()
-    assert grown < 60_000
+    assert grown < 100_000  # 350 bytes a frame: caches of fixed size; one kept dot matrix is thousands

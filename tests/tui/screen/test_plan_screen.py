@@ -141,6 +141,23 @@ def test_the_file_and_the_runs_it_makes_are_shown(
     drive(session, feed, work, size=size)
 
 
+def test_runs_that_are_there_are_not_new_when_the_folder_was_read_before_the_file(
+    session: Session, feed: FakeFeed, file: Path, results: MadeResults
+) -> None:
+    session.file = str(file)
+    ids = [spec.id for spec, _ in read_text(VALID, str(file)).runs.values()]
+    for run_id in ids:
+        results.run(run_id, experiment="first").begin().end()
+    feed.snapshot = Snapshot(revision=3, read_s=1.0, rows=_rows(results))
+
+    async def work(plan: Plan) -> None:
+        await plan.sees("3 runs · 0 new", "3 succeeded")
+        await plan.pilot.pause(0.1)
+        assert "3 runs · 0 new" in plan.text
+
+    drive(session, feed, work)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_an_error_that_is_typed_is_shown_with_its_line_and_goes_when_it_is_mended(
     session: Session, feed: FakeFeed, file: Path, size: tuple[int, int]

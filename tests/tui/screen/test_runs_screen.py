@@ -374,6 +374,16 @@ def test_without_runs_the_screen_says_how_to_begin(app: DdptuiApp, feed: FakeFee
     drive(app, feed, do, snapshot=Snapshot(revision=1, read_s=1.0))
 
 
+def test_a_folder_that_is_gone_is_not_said_to_be_empty(app: DdptuiApp, feed: FakeFeed) -> None:
+    async def do(d: Driver) -> None:
+        assert "x is gone: deleted, moved or unmounted" in d.text
+        assert "No runs to be seen" in d.text
+        assert "ddptui init" not in d.text
+
+    gone = Snapshot(revision=1, read_s=1.0, problem="x is gone: deleted, moved or unmounted")
+    drive(app, feed, do, snapshot=gone)
+
+
 def test_before_the_first_reading_it_says_that_it_reads(app: DdptuiApp, feed: FakeFeed) -> None:
     async def do(d: Driver) -> None:
         assert "Reading" in d.text
@@ -390,7 +400,7 @@ def test_a_problem_is_a_line_on_top_and_unread_runs_are_counted(app: DdptuiApp, 
         assert "queue held" in d.text
         await d.show(*many_rows())
         assert "supervisor died" not in d.text
-        assert "reading" not in d.text
+        assert "reading 400 more" not in d.text
 
     drive(app, feed, do)
 

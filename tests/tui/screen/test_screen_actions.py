@@ -181,6 +181,12 @@ def test_a_note_is_typed_and_kept_with_enter(app: DdptuiApp, feed: FakeFeed, ses
     assert orders.given[0][1:] == (None, "old q")
 
 
+def test_what_is_typed_is_seen_as_it_is_typed(app: DdptuiApp, feed: FakeFeed, session: Session, orders: Orders) -> None:
+    show(feed, session, make_row("a", note="ol"))
+    assert "old q" in press(app, "n", "d", "space", "q")
+    assert orders.given == []
+
+
 def test_an_order_that_fails_is_one_line(app: DdptuiApp, feed: FakeFeed, session: Session, orders: Orders) -> None:
     show(feed, session, make_row("a", "failed"))
     orders.error = OSError(28, "No space left on device")

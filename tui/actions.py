@@ -65,7 +65,8 @@ class RunActions(App[Any]):
         if plan is None and self.session.file:
             request = LaunchRequest(file=self.session.file, results=self._results())
         if request is None:
-            self._say("launch: there is no experiment file that can be started; 6 shows why", "warning")
+            where = "i begins one here" if self._is_in(Mode.PLAN) and not self.session.file else "6 shows why"
+            self._say(f"launch: there is no experiment file that can be started; {where}", "warning")
             return
         self.push_screen(LaunchModal(request, self.feed.snapshot), lambda done: self._show_launched(done is True))
 
@@ -80,7 +81,13 @@ class RunActions(App[Any]):
     def action_retry(self) -> None:
         """Queue ended runs again."""
         rows = self._chosen(lambda row: row.is_terminal, "retry: none of these runs has ended")
-        if rows:
+        done = [row for row in rows if row.state == "succeeded"]
+        if done:
+            what = count(len(rows), "run")
+            lines = [f"{row.tag}  (succeeded: its result is replaced)" for row in done]
+            modal = ChoiceModal(f"Run {what} again?", lines, [Choice("r", f"queue {what} again", "yes")])
+            self._ask(modal, lambda _: self._order(lambda results: orders.retry(results, _keys(rows))))
+        elif rows:
             self._order(lambda results: orders.retry(results, _keys(rows)))
 
     def action_hold(self) -> None:
@@ -373,7 +380,10 @@ class RunActions(App[Any]):
         return ResultsPaths(Path(self.session.results))
 
     def _say(self, text: str, severity: Any = "information") -> None:
-        self.notify(strip_escapes(text), severity=severity, markup=False)
+        """Say it, unless it is still to be read."""
+        shown = strip_escapes(text)
+        if not any(notice.message == shown for notice in self._notifications):
+            self.notify(shown, severity=severity, markup=False)
 
 
 def _keys(rows: Sequence[RunRow]) -> list[tuple[str, str]]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any, ClassVar, Protocol
 
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
+from textual.filter import LineFilter, Monochrome, NoColor
 from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
@@ -20,11 +22,14 @@ from tui.charts.painter import Painter
 from tui.keys import KEYS, MODES, Mode, keys_of
 from tui.messages import ComparisonReady, CurvesChanged, SnapshotReady, SourcesChanged
 from tui.screens.base import ModeScreen
+from tui.terminal_watch import end_soon, watch_terminal
 from tui.theme import DARK, LIGHT, THEMES
 from tui.view.ports import FeedPort
 from tui.view.session import Session
 
 __all__ = ["DdptuiApp", "Feed", "screen_of"]
+
+_NO_COLOR = NoColor()
 
 DRAWING_SHARE = 0.06
 """Of a core, for charts of data that grows: where many lines are costly to draw, they are drawn less often."""
@@ -172,6 +177,13 @@ class DdptuiApp(RunActions, App[None], inherit_bindings=False):
         place = THEMES.index(self.theme) if self.theme in THEMES else -1
         self.theme = THEMES[(place + 1) % len(THEMES)]
 
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual chooses how to leave out colours once; the terminal's own colours must be left out, not greyed."""
+        filters = super().get_line_filters()
+        if not self.no_color or not self.native_ansi_color:
+            return filters
+        return [_NO_COLOR if isinstance(found, Monochrome) else found for found in filters]
+
     def get_system_commands(self, screen: Screen[Any]) -> Any:
         """The palette: every key of the mode by name."""
         mode = screen.MODE if isinstance(screen, ModeScreen) else None
@@ -196,15 +208,27 @@ class DdptuiApp(RunActions, App[None], inherit_bindings=False):
         self._hand_over(lambda: self.notify(f"a chart could not be drawn: {error}", severity="warning"))
 
     def _leave_when_the_terminal_does(self) -> None:
-        """SIGHUP and SIGTERM end the screen in order; the runs are not ours to end."""
+        """SIGHUP, SIGTERM and a terminal that is gone end the screen in order; the runs are not ours to end."""
         import asyncio
 
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGHUP, signal.SIGTERM):
-            try:
-                loop.add_signal_handler(number, self.exit)
-            except (RuntimeError, ValueError):  # not the main thread: a test
-                return
+
+        def hang_up() -> None:
+            end_soon()
+            self.exit()
+
+        try:
+            loop.add_signal_handler(signal.SIGTERM, self.exit)
+            loop.add_signal_handler(signal.SIGHUP, hang_up)
+        except (RuntimeError, ValueError):  # not the main thread: a test
+            return
+
+        def gone() -> None:
+            end_soon()
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(self.exit)
+
+        watch_terminal(gone)
 
 
 def _mode_action(mode: Mode) -> Callable[[DdptuiApp], None]:

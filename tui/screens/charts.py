@@ -263,9 +263,8 @@ class ChartsScreen(ChartWindow):
         self.query_one(ChartsHeader).show(self._page.label, legend_of(rows, session, colors), choices)
         self.set_class(not self._page.names, "-empty")
         if not self._page.names:
-            is_read = self.feed.snapshot.read_s is not None and not any(
-                self.feed.curves(row.tag) is None for row in rows
-            )
+            are_read = all(self.feed.curves(row.tag) is not None for row in rows)
+            is_read = self.feed.snapshot.read_s is not None and are_read
             words = empty_words(rows, num_metrics=num_metrics, filter_text=self._filter, is_read=is_read)
             self.query_one(EmptyState).show(*words)
 

@@ -11,7 +11,6 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.charts.draw import draw
 from tui.charts.look import ASCII, UNICODE, Look
 from tui.charts.memory import ChartMemory
 from tui.charts.picture import EMPTY, Picture, changed_regions
@@ -22,6 +21,13 @@ __all__ = ["Chart"]
 
 _WHEEL_FACTOR = 0.8
 _REACH = 0.02
+
+
+def _draw_beside(*arguments: Any, **named: Any) -> Picture:
+    """Draw on the painter's thread, which also loads what draws: the first paint waits for neither."""
+    from tui.charts.draw import draw
+
+    return draw(*arguments, **named)
 
 
 class Chart(Widget, can_focus=True):
@@ -191,7 +197,7 @@ class Chart(Widget, can_focus=True):
             return
         self._asked = asked
         painter = cast("ScreenApp", self.app).painter
-        painter.paint(self, lambda: draw(spec, width, height, look=look, memory=memory), self._take)
+        painter.paint(self, lambda: _draw_beside(spec, width, height, look=look, memory=memory), self._take)
 
     def _take(self, picture: Picture) -> None:
         """A picture has come: paint the parts of rows that differ."""

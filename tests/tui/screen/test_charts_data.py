@@ -9,6 +9,8 @@ from made_results import MadeResults
 from textual import events
 
 from engine.replay import RunReplay
+from tui.view.charts_words import empty_words
+from tui.view.run_words import why_empty
 
 
 def test_plus_zooms_to_the_end_of_what_grows_and_goes_on_with_it() -> None:
@@ -130,6 +132,14 @@ def test_what_is_seen_is_exported_with_every_raw_point() -> None:
         assert len(exported.rows) == 2 * 50
 
     tell(story)
+
+
+def test_what_is_being_read_is_not_said_to_be_without_data() -> None:
+    ended = make_row("a", state="succeeded", step=9)
+    assert why_empty([ended], is_read=False) == "reading"
+    assert why_empty([ended]) == "nothing was recorded"
+    assert why_empty([make_row("a", state="running", step=None)], is_read=False) == "no data yet"
+    assert empty_words([ended], num_metrics=0, filter_text="", is_read=False)[0] == "reading"
 
 
 def test_a_run_that_waits_and_one_that_failed_before_its_first_step_say_so() -> None:

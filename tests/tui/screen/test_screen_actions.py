@@ -137,6 +137,26 @@ def test_marked_runs_are_acted_on_together(app: DdptuiApp, feed: FakeFeed, sessi
     assert orders.given == [("retry", [("digits", "a"), ("digits", "c")])]
 
 
+def test_a_run_that_succeeded_is_run_again_only_after_a_question(
+    app: DdptuiApp, feed: FakeFeed, session: Session, orders: Orders
+) -> None:
+    show(feed, session, make_row("a"))
+    assert "its result is replaced" in press(app, "r")
+    assert orders.given == []
+
+
+def test_a_confirmed_rerun_is_ordered(app: DdptuiApp, feed: FakeFeed, session: Session, orders: Orders) -> None:
+    show(feed, session, make_row("a"))
+    press(app, "r", "r", then=lambda pilot: until(pilot, lambda: bool(orders.given)))
+    assert orders.given == [("retry", [("digits", "a")])]
+
+
+def test_the_same_words_are_not_said_twice_at_once(app: DdptuiApp, feed: FakeFeed, session: Session) -> None:
+    session.is_readonly = True
+    show(feed, session, make_row("a", "running"))
+    assert press(app, "s", "K", "r").count("nothing can be changed") == 1
+
+
 def test_delete_asks_with_its_own_key(app: DdptuiApp, feed: FakeFeed, session: Session, orders: Orders) -> None:
     show(feed, session, make_row("a", "failed"))
     session.marked = ["digits/a"]

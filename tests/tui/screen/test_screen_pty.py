@@ -121,6 +121,23 @@ def test_a_closed_terminal_ends_the_screen_and_leaves_the_run_alive(screens: Scr
         trainer.wait()
 
 
+def test_a_terminal_that_vanishes_without_a_signal_ends_the_screen(folder: MadeResults) -> None:
+    master, slave = os.openpty()  # of another session: nobody sends SIGHUP
+    argv = [sys.executable, "-m", "tui.cli", "--results", str(folder.root)]
+    environment = {**os.environ, "TERM": "xterm-256color", "XDG_CACHE_HOME": str(folder.root.parent / "cache")}
+    screen = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True)
+    os.close(slave)
+    try:
+        seen = b""
+        while b"ddp-w2-r0" not in seen:
+            seen += os.read(master, 65536)
+        os.close(master)
+        assert screen.wait(20) is not None
+    finally:
+        screen.kill()
+        screen.wait()
+
+
 def test_without_true_colour_it_takes_the_nearest_of_256(screens: Screens) -> None:
     screen = screens.open(env={"COLORTERM": None})
     painted(screen)
@@ -150,6 +167,13 @@ def test_no_color_leaves_shades_of_grey(screens: Screens) -> None:
     painted(screen)
     found = {match.groups() for match in RGB.finditer(screen.written)}
     assert all(red == green == blue for red, green, blue in found)
+
+
+def test_no_color_with_the_terminals_own_colours_leaves_them_alone(screens: Screens) -> None:
+    screen = screens.open("--theme", "ansi-dark", env={"NO_COLOR": "1", "COLORTERM": None})
+    painted(screen)
+    assert not RGB.search(screen.written)
+    assert not FROM_256.search(screen.written)
 
 
 @pytest.mark.parametrize("term", ["dumb", ""])

@@ -177,7 +177,12 @@ def measure_quit(folder: Path) -> None:
 
 def measure_training(folder: Path) -> None:
     """Training with the screen beside it, against the same training while the screen is stopped, block by block."""
-    config = {"model": "lenet5", "dataset": "synthetic", "dataset_args": {"size": 20000}, "local_batch_size": 64}
+    config = {
+        "model": "lenet5",
+        "dataset": "synthetic",
+        "dataset_args": {"input_shape": [3, 32, 32], "num_classes": 10, "train_samples": 12800, "test_samples": 256},
+        "local_batch_size": 64,
+    }
     cases: tuple[tuple[str, dict[str, object], int | None, str], ...] = (
         ("one rank on core 0, screen on core 1", {"strategy": "single", "cores_per_rank": 1}, 1, ">= 0.98 (lower)"),
         ("two ranks on both cores", {"strategy": "ddp", "world_size": 2, "cores_per_rank": 1}, None, ">= 0.85"),

@@ -182,7 +182,7 @@ def effective_outcome(
     if state is RunState.STARTING and is_supervisor_alive is False:
         return Outcome(state=RunState.QUEUED, reason="its supervisor ended before the run had started")
     where = f" from {host}" if host else ""
-    return Outcome(state=RunState.STALLED, reason=f"no word{where} for {age_s:.0f} s")
+    return Outcome(state=RunState.STALLED, reason=f"no word{where} for {_in_words(age_s)}")
 
 
 def choose_runs(states: Mapping[str, RunState | None], rerun: Rerun) -> tuple[list[str], list[str]]:
@@ -195,8 +195,8 @@ def choose_runs(states: Mapping[str, RunState | None], rerun: Rerun) -> tuple[li
     Returns:
         The ids to queue (those that are queued or active already among them), and the others, both in order.
     """
-    chosen = [run_id for run_id, state in states.items() if _is_chosen(state, rerun)]
-    return chosen, [run_id for run_id in states if run_id not in set(chosen)]
+    is_chosen = {run_id: _is_chosen(state, rerun) for run_id, state in states.items()}
+    return [run_id for run_id in states if is_chosen[run_id]], [run_id for run_id in states if not is_chosen[run_id]]
 
 
 def _is_chosen(state: RunState | None, rerun: Rerun) -> bool:
@@ -210,3 +210,11 @@ def _is_chosen(state: RunState | None, rerun: Rerun) -> bool:
 def not_started_reason(run_id: str) -> str:
     """Why a run that waited behind the failed ``run_id`` was not started."""
     return f"not started: {run_id} failed and on_error is stop"
+
+
+def _in_words(seconds: float) -> str:
+    """Seconds, or the largest unit of which there are at least two: words that do not change with every look."""
+    for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -50,7 +50,7 @@ def describe_orphans(num_waiting: int, num_active: int, *, has_supervisor: bool 
     parts = [f"{count(num_waiting, 'run')} wait{'s' if num_waiting == 1 else ''}"] if num_waiting else []
     if num_active:
         parts.append(f"{count(num_active, 'run')} unattended")
-    return f"its supervisor is gone: {', '.join(parts)}; `ddptui attach` or l takes them up"
+    return f"its supervisor is gone: {', '.join(parts)}; `ddptui retry` takes them up"
 
 
 def _places(queue: RunQueue) -> set[tuple[str, bool]]:

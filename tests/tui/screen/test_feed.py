@@ -77,7 +77,7 @@ def test_runs_that_wait_for_a_supervisor_that_died_are_a_problem_until_there_is_
     driver = FeedDriver(results)
     snapshot = driver.settle()
     assert snapshot.has_supervisor is False
-    assert snapshot.problem == "its supervisor is gone: 2 runs wait; `ddptui attach` or l takes them up"
+    assert snapshot.problem == "its supervisor is gone: 2 runs wait; `ddptui retry` takes them up"
     alive(results)
     driver.turn(2.0)
     assert (driver.feed.snapshot.has_supervisor, driver.feed.snapshot.problem) == (True, "")

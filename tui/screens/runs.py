@@ -71,6 +71,8 @@ class RunsScreen(ChartChoices):
         self._filter: RunFilter = parse("")
         self._sort: str | None = None
         self._is_inverted = False
+        self._begins_at: str | None = None
+        self._has_begun = False
         self._shown: tuple[RunRow, ...] = ()
         self._colors: Mapping[str, str] = {}
         self._watched: tuple[str, ...] = ()
@@ -266,10 +268,13 @@ class RunsScreen(ChartChoices):
         table.set_columns(columns_of(snapshot.rows))
         is_descending = is_descending_first(self._sort) is not self._is_inverted
         table.set_sort(self._sort, is_descending=is_descending)
-        is_first = table.cursor_key is None
+        if self._begins_at is None:
+            self._begins_at = session.current or ""
         table.set_rows(rows)
-        if is_first:
-            table.move_to(session.current or next((row.tag for row in self._shown if row.is_active), None))
+        if not self._has_begun:
+            active = next((row.tag for row in self._shown if row.is_active), None)
+            table.move_to(self._begins_at or active)
+            self._has_begun = bool(snapshot.rows) and not snapshot.num_unread  # of a large folder all must be there
         self._show_words()
         self._share_height()
 

@@ -119,7 +119,7 @@ def measure_long(folder: Path) -> None:
     make_long_run(root, LONG)
     for which, budget in (("first", "< 5 s"), ("second", "< 1 s")):
         out = folder / f"long-{which}.json"
-        words = ("-m", "benchmarks.screen_probe", str(root), str(out), "charts")
+        words = ("-m", "benchmarks.screen_probe", str(root), str(out))
         with screen(root, *words, cache=cache) as program:
             program.read(12.0 if which == "first" else 4.0)
             rss = program.rss_mib()

@@ -24,8 +24,9 @@ from ddptui.lines import LineWriter
 from engine.core.errors import DdptuiError
 from engine.core.fields import text, whole
 from engine.core.lifecycle import stored_state
+from engine.core.rootcause import is_told_to_stop
 from engine.core.spec import RunSpec
-from engine.core.state import is_terminal
+from engine.core.state import RunState, is_terminal
 from engine.launchers.agent import AgentPlan, Host, plan_agent
 from engine.launchers.local import HELD_SIGNALS
 from engine.launchers.torchrun import WORKER_MODULE
@@ -248,7 +249,7 @@ class NodeRunner:
         self._record.write_exit(
             exit_code,
             reason=reason,
-            stopped=self._ladder.is_stopping and exit_code != 0,
+            stopped=exit_code != 0 and (self._ladder.is_stopping or is_told_to_stop(reason)),
             timed_out=self._ladder.is_timed_out and exit_code != 0,
             ranks_left=left or [],
         )
@@ -334,7 +335,7 @@ def hand_over(paths: RunPaths) -> None:
 
 def _is_noted(paths: RunPaths) -> bool:
     state = stored_state(read_json(paths.status))
-    return state is None or is_terminal(state)
+    return state is None or is_terminal(state) or state is RunState.QUEUED  # to be started again
 
 
 def _describe_start_error(error: OSError, plan: AgentPlan) -> str:

@@ -28,6 +28,7 @@ __all__ = [
     "end_tree",
     "find_tagged",
     "handle_of",
+    "has_rebooted",
     "is_alive",
     "kill",
     "resume",
@@ -110,6 +111,11 @@ def is_alive(handle: Handle) -> bool | None:
         return False
     _reap(handle.pid)
     return _start_time(handle.pid) == handle.start_time and not _is_zombie(handle.pid)
+
+
+def has_rebooted(handle: Handle) -> bool:
+    """Whether this machine was started anew since the process of ``handle`` ran; false for those of other machines."""
+    return handle.host == os.uname().nodename and handle.boot_id != _boot_id()
 
 
 def start_detached(

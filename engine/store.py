@@ -2,7 +2,8 @@
 
 Layout (DESIGN 4.2). Writers: the supervisor alone writes ``plan.json``, ``run.json``, ``command.sh``, ``status.json``,
 ``attempt.json`` and ``summary.json``; the node runner its ``env-node<k>.json``, ``exit-node<k>.json`` and logs; each
-rank its own events, logs and error file; whoever annotates a run its ``annotation.json``.
+rank its own events, logs, error file and part of a snapshot, the first one the models too; whoever annotates a run its
+``annotation.json``.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from engine.store import ResultsPaths, list_experiments, list_runs, read_json
 EXPERIMENT = "exp"
 
 
-def make_spec(run_id: str, *, nodes: int = 1, **orders: str) -> RunSpec:
+def make_spec(run_id: str, *, nodes: int = 1, max_restarts: int = 0, **orders: str) -> RunSpec:
     """A run whose fake node runner does what ``orders`` say (FAKE_ is put in front)."""
     config = RunConfig(
         model="mlp",
@@ -26,6 +26,7 @@ def make_spec(run_id: str, *, nodes: int = 1, **orders: str) -> RunSpec:
         optimizer=Optimizer(lr=0.1),
         world_size=nodes,
         nodes=nodes,
+        max_restarts=max_restarts,
         env={f"FAKE_{name.upper()}": value for name, value in orders.items()},
     )
     return RunSpec(

@@ -287,8 +287,9 @@ def test_the_beats_are_not_put_behind_a_link(tmp_path: Path) -> None:
             job.files.beats.unlink()
 
 
+@pytest.mark.parametrize("noted", ["succeeded", "failed", "queued"])
 def test_a_node_runner_stays_until_its_end_is_noted_or_starts_a_supervisor(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noted: str
 ) -> None:
     results = ResultsPaths(tmp_path)
     paths = results.run("e", "a")
@@ -297,7 +298,7 @@ def test_a_node_runner_stays_until_its_end_is_noted_or_starts_a_supervisor(
     def ensure(root: Path) -> bool:
         asked.append(root)
         if len(asked) == 2:
-            write_json(paths.status, {"state": "succeeded"})
+            write_json(paths.status, {"state": noted})
         return len(asked) == 4
 
     monkeypatch.setattr(node, "ensure_supervisor", ensure)

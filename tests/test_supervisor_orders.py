@@ -4,8 +4,8 @@ import errno
 import os
 
 import pytest
+from house import House
 from supervised import EXPERIMENT, make_spec
-from test_supervisor_units import House
 
 from engine.store import read_json
 from engine.supervisor import loop

@@ -12,22 +12,25 @@ run_start    world_size, local_rank, node_rank, nodes, num_devices, host, pid, d
              torch, num_threads, cores (list), role ("rank" | "driver" | "stage"), strategy, description (one line),
              num_parameters, train_samples, validation_samples, test_samples, num_classes, input_shape,
              global_batch_size, local_batch_size, steps_per_epoch, num_steps (planned, or null), num_epochs (or null),
-             lr, seed, data_note ("" or e.g. "synthetic data"), startup_s (process start to here)
+             lr, seed, data_note ("" or e.g. "synthetic data"), startup_s (process start to here), resumed_from_step
+             (the number of the first step that follows; 0 from the beginning)
 epoch_start  epoch, step
 step         epoch, step_first, step (last, 0-based, of the window), num_steps, samples and correct (this rank's, summed
              over the window; correct null where not counted; absent for ranks that see no samples), loss, loss_min,
              loss_max, loss_last (means per sample of this rank; null where unknown), lr, window_s (wall seconds of the
              window), phases {name: s summed over the window}, boundary {step_s, phases, spans?}: the last step alone
              (spans, pipelines only: [[op "F"|"B"|"W", micro_batch, start mono_s, end mono_s], ...])
-epoch_stop   epoch, step, num_steps, train_s, epoch_s (train_s + eval_s + snapshot), samples, loss, correct
+epoch_stop   epoch, step, num_steps, train_s, epoch_s (train_s + eval_s + snapshots within), samples, loss, correct; of
+             the whole epoch also where a run was resumed in it, but for the snapshots before
 eval         epoch, step, split ("validation" | "test"), samples, loss, accuracy (or null), eval_s,
              metrics {name: mean}; written by one rank only, sums over all ranks
 metric       name: value pairs of a user's own; samples (of this rank since its last call) or global_samples
-snapshot     epoch, step, path, snapshot_s
+snapshot     epoch, step (the last that is in it), path, snapshot_s, is_kept (false: it could not be written)
 message      level ("info" | "warning"), text
 error        type, message, file, line, traceback (text), is_peer_error
 run_stop     reason (one line: "epochs", "steps", ...), epoch, step, num_steps, train_s, eval_s, snapshot_s, real_s,
-             user_s, system_s, peak_memory_bytes (host, maximum resident set), peak_device_memory_bytes (or null)
+             user_s, system_s, peak_memory_bytes (host, maximum resident set), peak_device_memory_bytes (or null);
+             train_s, eval_s and snapshot_s (models that were saved included) over all attempts
 system       of a node (rank null): node_rank, cpu_percent (of all cores), memory_used_bytes, memory_total_bytes,
              net_sent_bytes, net_received_bytes (since boot), load_1m, ranks {rank: {cpu_percent, rss_bytes}},
              gpus [{index, util_percent, memory_used_bytes, memory_total_bytes}], log_bytes {rank: [out, err],

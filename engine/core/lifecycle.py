@@ -7,7 +7,7 @@ anything up; the supervisor and the listings bring what they saw.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from engine.core.fields import number, text, whole
@@ -23,6 +23,8 @@ __all__ = [
     "decide_final",
     "effective_outcome",
     "not_started_reason",
+    "restart_note",
+    "resumable",
     "stored_state",
 ]
 
@@ -69,11 +71,20 @@ class NodeExit:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """A state with its one human line, and torchrun's exit code where there is one."""
+    """A state with its one human line.
+
+    Attributes:
+        state: which.
+        reason: one line, or "".
+        exit_code: torchrun's, where there is one.
+        may_restart: whether it fell while it ran, by a fault that another attempt may not meet: nobody asked for its
+            end, no time limit was passed, and nothing of it is left.
+    """
 
     state: RunState
     reason: str = ""
     exit_code: int | None = None
+    may_restart: bool = False
 
 
 def decide_final(
@@ -96,7 +107,9 @@ def decide_final(
     left = _survivors(known)
     failed = _first_failure(known, is_ending=is_stop_requested and (bool(silent) or any(e.stopped for e in known)))
     if failed is not None:
-        return Outcome(state=RunState.FAILED, reason=_failure_reason(failed) + left, exit_code=failed.exit_code)
+        may_restart = not (failed.timed_out or failed.exit_code is None or left or is_stop_requested)
+        reason = _failure_reason(failed) + left
+        return Outcome(state=RunState.FAILED, reason=reason, exit_code=failed.exit_code, may_restart=may_restart)
     exit_code = next((node_exit.exit_code for node_exit in known if node_exit.exit_code), None)
     if is_stop_requested:
         return Outcome(state=RunState.STOPPED, reason=STOPPED_BY_USER + left, exit_code=exit_code)
@@ -105,7 +118,7 @@ def decide_final(
         return Outcome(state=RunState.STOPPED, reason=reason + left, exit_code=exit_code)
     who = ", ".join(str(node_rank) for node_rank in silent)
     reason = f"the node runner of node {who} ended without a word, and no process of the run is left"
-    return Outcome(state=RunState.LOST, reason=reason, exit_code=exit_code)
+    return Outcome(state=RunState.LOST, reason=reason, exit_code=exit_code, may_restart=True)
 
 
 def _first_failure(known: Sequence[NodeExit], *, is_ending: bool) -> NodeExit | None:
@@ -139,6 +152,30 @@ def _failure_reason(node_exit: NodeExit) -> str:
 def _survivors(known: Sequence[NodeExit]) -> str:
     pids = [str(pid) for node_exit in known for pid in node_exit.ranks_left]
     return f"; still alive after SIGKILL: pid {', '.join(pids)}" if pids else ""
+
+
+def restart_note(outcome: Outcome, *, num_restarts: int, max_restarts: int) -> str:
+    """Return what the status of a run says that is started again, or "" where it is not.
+
+    Args:
+        outcome: how its last attempt ended.
+        num_restarts: attempts that were added since somebody asked for the run.
+        max_restarts: how many may be.
+    """
+    if not outcome.may_restart or num_restarts >= max_restarts:
+        return ""
+    return f"restarting after: {outcome.reason} ({num_restarts + 1} of {max_restarts})"
+
+
+def resumable(outcome: Outcome, num_steps: int | None) -> Outcome:
+    """Say of a run that was stopped from outside where it would go on.
+
+    Args:
+        outcome: a stop that its user did not ask for here.
+        num_steps: steps of its newest snapshot; None where there is none.
+    """
+    word = "begins it anew" if num_steps is None else f"goes on from step {num_steps}"
+    return replace(outcome, reason=f"{outcome.reason}; ddptui retry {word}")
 
 
 def stored_state(status: Mapping[str, Any] | None) -> RunState | None:

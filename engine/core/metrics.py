@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RunFold", "RunProgress"]
 
+_ALL_STEPS = 1 << 62
+
 
 class RunFold:
     """The lines of one run, folded as they come.
@@ -54,7 +56,7 @@ class RunFold:
         if attempt < self.record.attempt:
             return
         if attempt > self.record.attempt:
-            self._begin_attempt(attempt, whole_or(event, "resumed_from_step", 0))
+            self._begin_attempt(attempt, event)
         record = self.record.ranks.setdefault(rank, RankRecord(rank))
         self._note_time(event)
         self._add_to(record, kind, event)
@@ -88,25 +90,30 @@ class RunFold:
             case _:
                 pass  # unknown kinds are somebody's own
 
-    def _begin_attempt(self, attempt: int, resumed_from_step: int) -> None:
+    def _begin_attempt(self, attempt: int, event: Event) -> None:
+        """Forget what the attempt supersedes: nothing yet where it fell before any of its ranks was ready."""
+        resumed_from_step = whole_or(event, "resumed_from_step", 0 if event["kind"] == "run_start" else _ALL_STEPS)
         if self.record.attempt:
-            for record in self.record.ranks.values():
-                record.begin({}, resumed_from_step)
+            lost_s = [record.begin({}, resumed_from_step) for record in self.record.ranks.values()]
+            self.record.lost_s += max(lost_s, default=0.0)
             self.record.evaluations = {k: e for k, e in self.record.evaluations.items() if e.step < resumed_from_step}
             if resumed_from_step <= 0:
                 self.record.ranks, self.record.first_start_s, self.record.first_step_s = {}, None, None
+                self.record.lost_s, self.record.startups = 0.0, {}
         self.record.attempt = attempt
 
     def _begin_rank(self, record: RankRecord, event: Event) -> None:
         resumed_from_step = whole_or(event, "resumed_from_step", 0)
         record.begin(event, resumed_from_step)
+        startup_s, attempt = number(event, "startup_s") or 0.0, self.record.attempt
+        self.record.startups[attempt] = max(startup_s, self.record.startups.get(attempt, 0.0))
         kept = {
             k: e for k, e in self.record.evaluations.items() if e.reporter != record.rank or e.step < resumed_from_step
         }
         self.record.evaluations = kept
         time_s = number(event, "time_s")
         if time_s is not None:
-            started_s = time_s - (number(event, "startup_s") or 0.0)
+            started_s = time_s - startup_s
             self.record.first_start_s = (
                 started_s if self.record.first_start_s is None else min(self.record.first_start_s, started_s)
             )

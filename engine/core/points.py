@@ -18,6 +18,7 @@ from engine.core.layers import Layer, leaf_paths, merge_config, source_of, value
 from engine.core.matrix import Axis, AxisValue
 from engine.core.partial import PartialPoint, config_value
 from engine.core.plan_catalog import PlanCatalog, StrategyTraits
+from engine.core.result_config import result_of
 from engine.core.spec import RunConfig
 from engine.core.topology import Topology, make_topology
 from engine.core.wording import count, plain
@@ -26,7 +27,6 @@ __all__ = ["DraftPoint", "PointMaker"]
 
 SMOKE_STEPS = 5
 
-_NOT_OF_THE_RESULT = frozenset({"python", "setup", "timeout", "data_root"})
 _TOPOLOGY_KEYS = frozenset({"strategy", "world_size", "nodes", "dp", "rpc_pipeline", "slow"}) | {
     "global_batch_size",
     "local_batch_size",
@@ -243,10 +243,7 @@ def _has(layer: Layer, path: Path) -> bool:
 
 
 def _identity(config: RunConfig, keep: Iterable[str]) -> str:
-    dropped = _NOT_OF_THE_RESULT - set(keep)
-    # Without defaults: a key that a later version adds then alters no id.
-    values = config.model_dump(mode="json", exclude_defaults=True, exclude=set(dropped))
-    return json.dumps(values, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(result_of(config, keep), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def _describe(labels: Mapping[str, Any]) -> str:

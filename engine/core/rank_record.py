@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.core.events import Event
@@ -35,6 +35,7 @@ class Window:
     correct: float | None
     phases: dict[str, float]
     span: tuple[float, float, float] | None
+    is_merged: bool = False
 
     @property
     def is_counted(self) -> bool:
@@ -46,6 +47,7 @@ class Window:
 class EpochPart:
     """One rank's share of a finished epoch."""
 
+    step: int
     samples: int
     num_steps: int
     loss: float | None
@@ -73,14 +75,23 @@ class RankRecord:
         """The first step of its first window."""
         return self.windows[0].step_first if self.windows else None
 
-    def begin(self, event: Event, resumed_from_step: int) -> None:
-        """Start over: what came before ``resumed_from_step`` stays, the rest was superseded."""
+    def begin(self, event: Event, resumed_from_step: int) -> float:
+        """Start over: what came before ``resumed_from_step`` stays, the rest was superseded.
+
+        Returns:
+            The seconds of the steps that were.
+        """
         self.start, self.stop, self.error = event, {}, {}
-        self.windows = [window for window in self.windows if window.step < resumed_from_step]
-        finished = {window.epoch for window in self.windows}
-        self.epochs = {epoch: part for epoch, part in self.epochs.items() if epoch in finished}
+        taken_s = sum(window.window_s for window in self.windows)
+        self.windows = [
+            _cut(window, resumed_from_step)
+            for window in self.windows
+            if (window.step_first if window.is_merged else window.step) < resumed_from_step
+        ]
+        self.epochs = {epoch: part for epoch, part in self.epochs.items() if part.step < resumed_from_step}
         if self.nonfinite_step is not None and self.nonfinite_step >= resumed_from_step:
             self.nonfinite_step = None
+        return taken_s - sum(window.window_s for window in self.windows)
 
     def add_step(self, event: Event) -> None:
         """Take a ``step`` line; one that makes no sense is left out."""
@@ -120,6 +131,7 @@ class RankRecord:
         if epoch is None:
             return
         self.epochs[epoch] = EpochPart(
+            step=whole_or(event, "step", self.windows[-1].step if self.windows else -1),
             samples=max(whole_or(event, "samples", 0), 0),
             num_steps=max(whole_or(event, "num_steps", 0), 0),
             loss=number(event, "loss"),
@@ -146,6 +158,23 @@ class RankRecord:
         self.windows = kept + merged + ([pending] if pending is not None else []) + newest
 
 
+def _cut(window: Window, num_steps: int) -> Window:
+    """Leave of a merged window what it holds of the first ``num_steps`` steps of the run: a share of its sums."""
+    if window.step < num_steps:
+        return window
+    left, span = num_steps - window.step_first, window.step - window.step_first + 1
+    return replace(
+        window,
+        step=num_steps - 1,
+        num_steps=round(window.num_steps * left / span),
+        window_s=window.window_s * left / span,
+        samples=round(window.samples * left / span),
+        correct=None if window.correct is None else window.correct * left / span,
+        phases={name: seconds * left / span for name, seconds in window.phases.items()},
+        span=None,
+    )
+
+
 def _merge(left: Window, right: Window) -> Window:
     phases = dict(left.phases)
     for name, seconds in right.phases.items():
@@ -166,6 +195,7 @@ def _merge(left: Window, right: Window) -> Window:
         correct=None if left.correct is None or right.correct is None else left.correct + right.correct,
         phases=phases,
         span=right.span,
+        is_merged=True,
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["STOPPED_EXIT_CODE", "RankExit", "describe_log", "root_cause", "signal_name"]
+__all__ = ["STOPPED_EXIT_CODE", "RankExit", "describe_log", "is_told_to_stop", "root_cause", "signal_name"]
 
 STOPPED_EXIT_CODE = 75
 """How a worker exits that was asked to stop and did."""
@@ -30,6 +30,7 @@ _COMPLAINT = re.compile(r"error|cannot|denied|not found|no such", re.IGNORECASE)
 
 _NO_DDPTUI = re.compile(r"^(?P<python>.*): Error while finding module specification for 'ddptui\.start'")
 _TORCHRUN_TOLD = re.compile(r"SignalException: Process \d+ got signal: (?P<signal>\d+)")
+_TOLD_TO_STOP = re.compile(r"(torchrun|rank \d+): told to stop by .+ from outside")
 _TORCHRUN_ONLY = ("ChildFailedError", "SignalException")
 
 
@@ -98,6 +99,11 @@ def signal_name(exit_code: int) -> str | None:
         return signal.Signals(-exit_code).name
     except ValueError:
         return f"signal {-exit_code}"
+
+
+def is_told_to_stop(reason: str) -> bool:
+    """Whether a ``root_cause`` says that somebody else told the run to stop: no fault, and it may go on later."""
+    return _TOLD_TO_STOP.fullmatch(reason) is not None
 
 
 def describe_log(log: Sequence[str]) -> str:

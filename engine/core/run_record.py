@@ -54,6 +54,8 @@ class RunRecord:
         first_start_s: Unix time at which the first rank's process started.
         first_step_s: Unix time at which the first step began.
         last_event_s: Unix time of the newest line.
+        lost_s: seconds of steps that a later attempt took anew, the slowest rank's of each attempt.
+        startups: by attempt, the seconds that its slowest rank took to start.
     """
 
     spec: dict[str, Any]
@@ -67,6 +69,8 @@ class RunRecord:
     first_start_s: float | None = None
     first_step_s: float | None = None
     last_event_s: float | None = None
+    lost_s: float = 0.0
+    startups: dict[int, float] = field(default_factory=dict)
 
     def ordered(self) -> list[RankRecord]:
         """The ranks in order."""

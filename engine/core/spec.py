@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from engine.core.snapshot_rule import SnapshotRule, parse_rule
+
 __all__ = [
     "Ddp",
     "Dp",
@@ -20,6 +22,7 @@ __all__ = [
     "RunSpec",
     "Scheduler",
     "Slow",
+    "Snapshot",
     "Stop",
 ]
 
@@ -138,6 +141,27 @@ class Slow(Strict):
     """Seconds slept in this phase of every step of this rank."""
 
 
+class Snapshot(Strict):
+    """``snapshot = { every = "60 s", keep = 2 }``: what a run needs to go on after a fault as if nothing had been."""
+
+    every: str = "60 s"
+    """``never``, ``epoch``, ``5 epochs``, ``200 steps``, ``30 s``, ``10 min``, ``2 h``. Unless it is ``never``, one is
+    also taken when the run is asked to leave (SIGTERM, SIGUSR2)."""
+    keep: Positive = 2
+    """How many of the newest stay."""
+
+    @field_validator("every")
+    @classmethod
+    def _is_interval(cls, every: str) -> str:
+        parse_rule(every)
+        return every
+
+    @property
+    def rule(self) -> SnapshotRule:
+        """``every`` as a value."""
+        return parse_rule(self.every)
+
+
 class RunConfig(Strict):
     """Everything that says how one run trains. Each field is a key of the experiment file and may be a matrix axis."""
 
@@ -195,6 +219,9 @@ class RunConfig(Strict):
     rpc_pipeline: RpcPipeline = RpcPipeline()
     slow: Slow | None = None
 
+    snapshot: Snapshot = Snapshot()
+    max_restarts: NonNegative = 0
+    """Attempts that the supervisor adds by itself after a fault, each from the newest snapshot."""
     timeout: PositiveFloat | None = None
     """Seconds after which the run is ended as failed."""
     python: str | None = None

@@ -156,7 +156,8 @@ def _times(
 ) -> dict[str, Any]:
     """Seconds of the run; each is the slowest rank's, since the others wait for it.
 
-    So the parts may be of different ranks, and the total less than their sum.
+    So the parts may be of different ranks, and the total less than their sum. What faults cost is not in the total,
+    which is the time that the run would have taken without them.
     """
     ranks = record.ordered()
 
@@ -181,10 +182,18 @@ def _times(
         "train_s": train_s,
         "eval_s": eval_s,
         "snapshot_s": snapshot_s,
+        "restart_s": _restart_s(record),
         "total_s": total_s,
         "epoch_s_mean": _mean(whole_epochs, "epoch_s"),
         "epoch_train_s_mean": _mean(whole_epochs, "train_s"),
     }
+
+
+def _restart_s(record: RunRecord) -> float | None:
+    """Seconds that faults cost: the steps that were taken twice, and the starts of all attempts but the first."""
+    if len(record.startups) < 2:
+        return None
+    return record.lost_s + sum(record.startups[attempt] for attempt in sorted(record.startups)[1:])
 
 
 def _epoch_rows(record: RunRecord) -> list[dict[str, Any]]:

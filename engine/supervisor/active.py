@@ -15,7 +15,7 @@ from engine.core.rootcause import describe_log
 from engine.core.run_queue import QueueEntry
 from engine.core.state import RunState
 from engine.overview import read_exits
-from engine.processes import Handle, end_tree, find_tagged, is_alive, kill, run_marks
+from engine.processes import Handle, end_tree, find_tagged, has_rebooted, is_alive, kill, run_marks
 from engine.store import AttemptPaths, RunPaths, read_json
 
 __all__ = ["ActiveRun", "LocalProcesses", "RunProcesses"]
@@ -28,7 +28,7 @@ RUNNER_GRACE_S = 8.0
 """After SIGKILL of its ranks, a node runner gets this to write down how they ended."""
 LOOK_S = 1.0
 """A search by tag reads the environment of every process of the machine: not more often than this."""
-
+REBOOTED = "the machine was started anew while it ran"
 
 _LOG_TAIL_BYTES = 16384
 
@@ -38,6 +38,10 @@ class RunProcesses(Protocol):
 
     def is_alive(self, handle: Handle) -> bool | None:
         """Whether the very process runs; None where that cannot be known from here."""
+        ...
+
+    def has_rebooted(self, handle: Handle) -> bool:
+        """Whether its machine, which is this one, was started anew since."""
         ...
 
     def terminate(self, handle: Handle) -> None:
@@ -63,6 +67,10 @@ class LocalProcesses(RunProcesses):
     def is_alive(self, handle: Handle) -> bool | None:
         """Look at pid, start time and boot."""
         return is_alive(handle)
+
+    def has_rebooted(self, handle: Handle) -> bool:
+        """Compare the boots."""
+        return has_rebooted(handle)
 
     def terminate(self, handle: Handle) -> None:
         """Continue it too: a stopped process could not act on SIGTERM."""
@@ -243,9 +251,12 @@ class ActiveRun:
         if outcome is None or outcome.state is not RunState.LOST:
             return outcome
         silent = [node_rank for node_rank, node_exit in exits.items() if node_exit is None]
+        if any(self._processes.has_rebooted(self.handles[rank]) for rank in silent if rank in self.handles):
+            return replace(outcome, reason=REBOOTED)
         said = next((line for rank in silent if (line := describe_log(_last_lines(self.attempt.node_log(rank))))), "")
         if said and not any(self.attempt.env(node_rank).exists() for node_rank in silent):
-            return replace(outcome, state=RunState.FAILED, reason=f"the node runner could not start the run: {said}")
+            reason = f"the node runner could not start the run: {said}"
+            return replace(outcome, state=RunState.FAILED, reason=reason, may_restart=False)
         return replace(outcome, reason=f"{outcome.reason}; its log says: {said}") if said else outcome
 
     def _finish_by_force(self) -> Outcome | None:
@@ -255,7 +266,7 @@ class ActiveRun:
             return outcome
         names = ", ".join(str(pid) for pid in left)
         reason = f"{outcome.reason or STOPPED_BY_USER}; still alive after SIGKILL: pid {names}"
-        return replace(outcome, reason=reason)
+        return replace(outcome, reason=reason, may_restart=False)
 
     def _terminate(self, node_ranks: set[int] | range) -> None:
         for node_rank in node_ranks:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from pydantic import ValidationError
 
 from engine import catalog
 from engine.core.errors import DdptuiError
+from engine.core.result_config import result_of
 from engine.core.spec import RunSpec
 from engine.launchers.torchrun import Launch, command_script
 from engine.processes import Handle
+from engine.snapshots import Choice, choose_snapshot
 from engine.store import AttemptPaths, RunPaths, read_json, write_json, write_whole
 
 __all__ = ["Launcher", "begin_attempt", "describe_nodes", "find_launcher", "read_spec", "start_nodes"]
@@ -52,16 +55,27 @@ def read_spec(paths: RunPaths) -> RunSpec:
         raise DdptuiError(f"{paths.run} is not a run of this version: {where}: {first['msg']}") from error
 
 
-def begin_attempt(spec: RunSpec, paths: RunPaths, *, now_s: float) -> AttemptPaths:
-    """Make the folder of the next attempt and the files that describe it.
+def begin_attempt(
+    spec: RunSpec, paths: RunPaths, *, now_s: float, restarts: int = 0, on_chunk: Callable[[], None] = lambda: None
+) -> AttemptPaths:
+    """Make the folder of the next attempt and the files that describe it, with the snapshot that it goes on from.
+
+    Args:
+        spec: the run.
+        paths: its folder.
+        now_s: Unix seconds.
+        restarts: attempts before this one that fell since somebody asked for the run.
+        on_chunk: called again and again while a snapshot is compared with its checksums.
 
     Raises:
         OSError: something cannot be written.
+        InputError: the newest snapshot is of another config.
     """
     numbers = [attempt.number for attempt in paths.attempts()]
     attempt = paths.attempt(max(numbers, default=0) + 1)
+    choice = choose_snapshot(paths, result_of(spec.config), on_chunk=on_chunk)
     attempt.root.mkdir(parents=True, mode=0o700)
-    write_json(attempt.attempt, _description(spec, attempt, now_s))
+    write_json(attempt.attempt, {**_description(spec, attempt, now_s, choice), "restarts": restarts})
     paths.summary.unlink(missing_ok=True)  # of the attempt before: this one's comes at its end
     script = command_script(
         spec,
@@ -99,7 +113,7 @@ def describe_nodes(attempt: AttemptPaths, nodes: int) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value}
 
 
-def _description(spec: RunSpec, attempt: AttemptPaths, now_s: float) -> dict[str, Any]:
+def _description(spec: RunSpec, attempt: AttemptPaths, now_s: float, choice: Choice) -> dict[str, Any]:
     return {
         "attempt": attempt.number,
         "world_size": _world_size(spec),
@@ -107,7 +121,9 @@ def _description(spec: RunSpec, attempt: AttemptPaths, now_s: float) -> dict[str
         "hosts": [],
         "cores": {},
         "beats": None,
-        "resumed_from_step": 0,
+        "resumed_from_step": choice.info.num_steps if choice.info else 0,
+        "snapshot": choice.info.folder.name if choice.info else None,
+        "snapshot_messages": list(choice.messages),
         "started_s": now_s,
         "ended_s": None,
         "exit": None,

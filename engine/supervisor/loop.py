@@ -88,10 +88,8 @@ class Supervisor:
         for entry in [*self._queue.active, *(e for e, state in unknown if is_active(state))]:
             self._queue = self._queue.with_active(entry)
             state = self._runs.adopt(entry)
-            if state is RunState.QUEUED:
-                self._queue = self._queue.put_back(entry)
-            elif is_terminal(state):
-                self._forget(entry, state)
+            if not is_active(state):
+                self._note_end(entry, state)
         self._handle_commands()  # one that was half done comes before what it left is put right
         still_queued = [e for e, s in unknown if s is RunState.QUEUED and self._state(e) is RunState.QUEUED]
         self._queue = self._queue.add(sorted(still_queued, key=lambda entry: entry.queued_s))
@@ -100,15 +98,13 @@ class Supervisor:
     def tick(self) -> None:
         """Do what is due now."""
         self._handle_commands()
-        for entry, state in self._runs.watch():
-            self._forget(entry, state)
-        while self._queue.waiting and not self._queue.is_held and len(self._runs) < MAX_PARALLEL:
-            entry = self._queue.waiting[0]
-            self._queue = self._queue.start_next()
-            self._save_queue()
-            state = self._runs.start(entry)
-            if is_terminal(state):
-                self._forget(entry, state)
+        ended = self._runs.watch()
+        for entry, state in ended:
+            self._note_end(entry, state)
+        if all(
+            state is not RunState.QUEUED for _, state in ended
+        ):  # its node runner waits to see that word, and leaves
+            self._start_waiting()
         self._runs.beat()
         self._writer.retry()
         if self._clock() - self._cleaned_s > _CLEAN_S:
@@ -249,6 +245,23 @@ class Supervisor:
         plan = read_json(self._results.experiment(key[0]).plan) or {}
         is_stop_on_error = plan.get("on_error") == "stop"
         return QueueEntry(experiment=key[0], run_id=key[1], is_stop_on_error=is_stop_on_error, queued_s=queued_s)
+
+    def _start_waiting(self) -> None:
+        while self._queue.waiting and not self._queue.is_held and len(self._runs) < MAX_PARALLEL:
+            entry = self._queue.waiting[0]
+            self._queue = self._queue.start_next()
+            self._save_queue()
+            state = self._runs.start(entry)
+            if is_terminal(state):
+                self._forget(entry, state)
+
+    def _note_end(self, entry: QueueEntry, state: RunState) -> None:
+        """Let a run that is started again wait in front; any other leaves the queue."""
+        if state is not RunState.QUEUED:
+            self._forget(entry, state)
+            return
+        self._queue = self._queue.put_back(entry)
+        self._save_queue()
 
     def _forget(self, entry: QueueEntry, state: RunState) -> None:
         """Take an ended run out of the queue, and with it what must not start after its failure."""

@@ -8,15 +8,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.core.errors import DdptuiError
-from engine.core.fields import number
-from engine.core.lifecycle import STOPPED_BY_USER, Outcome, stored_state
+from engine.core.fields import mapping, whole_or
+from engine.core.lifecycle import STOPPED_BY_USER, Outcome, restart_note, stored_state
 from engine.core.metrics import RunFold
 from engine.core.run_queue import QueueEntry, RunKey
-from engine.core.state import RunState, is_terminal
+from engine.core.state import RunState, is_active, is_terminal
 from engine.overview import num_nodes
 from engine.processes import Handle
 from engine.store import AttemptPaths, ResultsPaths, RunPaths, read_json
 from engine.supervisor.active import ActiveRun, RunProcesses
+from engine.supervisor.ending import closed_outcome, drop_what_was_for_resuming, explain_end, unfinished_attempt
 from engine.supervisor.launch import Launcher, begin_attempt, describe_nodes, read_spec, start_nodes
 from engine.supervisor.statuses import Statuses
 from engine.supervisor.writer import Log, PatientWriter, describe_os_error
@@ -83,9 +84,9 @@ class Runs:
         return self._guarded(entry, self._adopt)
 
     def watch(self) -> list[tuple[QueueEntry, RunState]]:
-        """Look at all; return those that ended and how."""
+        """Look at all; return those that are active no more: how they ended, or queued where they are started again."""
         states = [(run.entry, self._guarded(run.entry, self._watch)) for run in list(self._active.values())]
-        return [(entry, state) for entry, state in states if is_terminal(state)]
+        return [(entry, state) for entry, state in states if not is_active(state)]
 
     def request_stop(self, key: RunKey, grace_s: float) -> QueueEntry:
         """Ask an active run for its end; a second request can only bring it forward."""
@@ -124,7 +125,8 @@ class Runs:
             if self._processes.is_anything_left(paths, entry.experiment):  # never two attempts at once in one folder
                 self._log.write(f"{entry.tag}: ending processes of an earlier attempt")
                 self._processes.end_all(paths, entry.experiment)
-            attempt = begin_attempt(spec, paths, now_s=self._clock())
+            restarts = self._statuses.num_restarts(paths)
+            attempt = begin_attempt(spec, paths, now_s=self._clock(), restarts=restarts, on_chunk=self.beat)
         except DdptuiError as error:
             return self._conclude(entry, None, Outcome(state=RunState.FAILED, reason=str(error)))
         except OSError as error:
@@ -146,7 +148,11 @@ class Runs:
         state = stored_state(status)
         if state is not None and is_terminal(state):
             return state
-        attempt = _unfinished_attempt(paths)
+        said = closed_outcome(paths, status)
+        if said is not None:  # its supervisor died between two writes
+            shutil.rmtree(paths.attempts()[-1].beats, ignore_errors=True)
+            return self._conclude(entry, None, said)
+        attempt = unfinished_attempt(paths)
         if attempt is not None:
             run = self._take(entry, attempt, nodes=num_nodes(read_json(paths.run) or {}), handles={})
             if run.has_begun():
@@ -159,7 +165,7 @@ class Runs:
         if entry.stop_by_s is not None:
             return self._conclude(entry, None, Outcome(state=RunState.STOPPED, reason=STOPPED_BY_USER))
         self._log.write(f"{entry.tag}: had not begun, waits again")
-        self._statuses.queued(paths, queued_s=entry.queued_s)
+        self._statuses.waiting_again(paths, queued_s=entry.queued_s)
         return RunState.QUEUED
 
     def _watch(self, entry: QueueEntry) -> RunState:
@@ -167,7 +173,7 @@ class Runs:
         before = run.state
         outcome = run.poll(self._clock())
         if outcome is not None:
-            return self._conclude(run.entry, run.attempt, outcome)
+            return self._conclude(run.entry, run.attempt, explain_end(run.entry, run.paths, run.attempt, outcome))
         if run.state is not before:
             self._statuses.active(run.paths, run.state)
         if run.has_new_description():
@@ -176,7 +182,11 @@ class Runs:
         return run.state
 
     def _conclude(self, entry: QueueEntry, attempt: AttemptPaths | None, outcome: Outcome) -> RunState:
-        """Write down the end: the attempt, the summary, and last the status, which says that the others are there."""
+        """Write down the end: the attempt, the summary, and last the status, which says that the others are there.
+
+        Returns:
+            How it ended; queued where it is started again.
+        """
         paths = self._paths(entry)
         follower = self._follow(paths)
         reason = outcome.reason or _warning(follower.fold if follower and outcome.state is RunState.SUCCEEDED else None)
@@ -186,10 +196,27 @@ class Runs:
             shutil.rmtree(attempt.beats, ignore_errors=True)  # a node runner that was killed has left it
         if follower is not None:
             self._writer.put(paths.summary, follower.summary(status))
-        self._statuses.put(paths, status)
         self._active.pop(entry.key, None)
         self._log.write(f"{entry.tag}: {outcome.state}" + (f": {outcome.reason}" if outcome.reason else ""))
+        note = self._restart_note(entry, paths, outcome)
+        if note:
+            self._statuses.restarting(paths, queued_s=entry.queued_s, note=note)
+            return RunState.QUEUED
+        if outcome.state is RunState.SUCCEEDED:
+            drop_what_was_for_resuming(paths)
+        self._statuses.put(paths, status)
         return outcome.state
+
+    def _restart_note(self, entry: QueueEntry, paths: RunPaths, outcome: Outcome) -> str:
+        """What its status says where it is started again, else ""."""
+        if entry.stop_by_s is not None:
+            return ""
+        config = mapping(read_json(paths.run) or {}, "config")
+        return restart_note(
+            outcome,
+            num_restarts=self._statuses.num_restarts(paths),
+            max_restarts=whole_or(config, "max_restarts", 0),
+        )
 
     def _closed_attempt(self, paths: RunPaths, attempt: AttemptPaths, outcome: Outcome) -> dict[str, Any]:
         nodes = num_nodes(read_json(paths.run) or {})
@@ -198,7 +225,7 @@ class Runs:
             **(read_json(attempt.attempt) or {"attempt": attempt.number}),
             **describe_nodes(attempt, nodes),
             "ended_s": self._clock(),
-            "exit": {"state": outcome.state, "reason": outcome.reason, "exit_code": outcome.exit_code, "nodes": exits},
+            "exit": {**vars(outcome), "nodes": exits},
         }
 
     def _follow(self, paths: RunPaths) -> RunFollower | None:
@@ -242,11 +269,3 @@ def _warning(fold: RunFold | None) -> str:
     """What must not go unseen of a run that trained to its end."""
     step = None if fold is None else fold.first_nonfinite_step()
     return "" if step is None else f"loss is NaN or infinite from step {step} on"
-
-
-def _unfinished_attempt(paths: RunPaths) -> AttemptPaths | None:
-    """The newest attempt, if its end was not written down."""
-    attempts = paths.attempts()
-    if not attempts or number(read_json(attempts[-1].attempt) or {}, "ended_s") is not None:
-        return None
-    return attempts[-1]

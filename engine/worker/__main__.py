@@ -11,20 +11,22 @@ import contextlib
 import faulthandler
 import os
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import torch
 
 from ddptui.lines import LineWriter
 from engine import catalog
 from engine.core.errors import DdptuiError
-from engine.core.spec import RunSpec
-from engine.store import AttemptPaths, RunPaths, write_json
+from engine.core.fields import sequence
+from engine.core.result_config import result_of
+from engine.core.spec import RunSpec, Snapshot
+from engine.store import AttemptPaths, RunPaths, read_json, write_json
+from engine.worker.announce import describe_start
 from engine.worker.beat import DONE, Beat, open_beat
 from engine.worker.context import RankContext, read_context
 from engine.worker.datasets.bundle import DatasetBundle, load_bundle
@@ -32,10 +34,12 @@ from engine.worker.failure import describe_failure
 from engine.worker.loop import Loop, plan_steps
 from engine.worker.own_code import is_own, project_on_path
 from engine.worker.phases import SlowClock, make_clock
-from engine.worker.snapshot import save_final
+from engine.worker.random_state import seed_everything, set_random_state
+from engine.worker.restoring import Resumed, load_resumed
+from engine.worker.snapshot import Keeper, Position, describe_origin
 from engine.worker.strategies.interface import Strategy, Task
 from engine.worker.task import build_task
-from engine.worker.usage import measure_usage, process_age_s
+from engine.worker.usage import measure_usage
 
 __all__ = ["main"]
 
@@ -57,7 +61,7 @@ def main(arguments: list[str]) -> int:
     attempt = AttemptPaths(Path(os.environ.get("DDPTUI_ATTEMPT_DIR") or paths.root / "attempts" / "manual"))
     rank = int(os.environ.get("RANK", "0"))
     writer = LineWriter(str(attempt.events(rank)), rank=rank, attempt=int(os.environ.get("DDPTUI_ATTEMPT", "0")))
-    worker = _Worker(paths, writer, leaving)
+    worker = _Worker(paths, attempt, writer, leaving)
     try:
         reason = worker.run()
     except BaseException as error:  # noqa: BLE001 (whatever it was: it is told, and ends this process)
@@ -88,8 +92,9 @@ class _Leaving:
 class _Worker:
     """This rank from its configuration to its last line."""
 
-    def __init__(self, paths: RunPaths, writer: LineWriter, leaving: _Leaving) -> None:
+    def __init__(self, paths: RunPaths, attempt: AttemptPaths, writer: LineWriter, leaving: _Leaving) -> None:
         self._paths = paths
+        self._attempt = attempt
         self._writer = writer
         self._leaving = leaving
         self._strategy: Strategy | None = None
@@ -102,10 +107,13 @@ class _Worker:
         bundle = load_bundle(spec)
         task = build_task(spec, bundle, context)
         num_steps = plan_steps(task, len(bundle.train))
-        torch.manual_seed(spec.config.seed + context.rank)  # dropout must differ between ranks
-        strategy = self._strategy = catalog.load(catalog.STRATEGIES[spec.config.strategy][0])(task, context)
+        seed_everything(spec.config.seed + context.rank)  # dropout must differ between ranks
+        resumed = load_resumed(self._paths, self._attempt, context, global_batch_size=task.topology.global_batch_size)
+        make_strategy = catalog.load(catalog.STRATEGIES[spec.config.strategy][0])
+        strategy = self._strategy = make_strategy(task, context, resumed.saved if resumed else None)
         strategy.set_up()
         clock = make_clock(context, beat, spec.config.slow)
+        keeper = self._make_keeper(task, strategy, context, beat)
         loop = Loop(
             strategy=strategy,
             task=task,
@@ -115,14 +123,24 @@ class _Worker:
             clock=clock,
             beat=beat,
             is_leaving=self._leaving,
+            keeper=keeper,
         )
-        self._say_start(task, context, bundle, strategy, num_steps)
+        position = resumed.position if resumed else Position()
+        start = describe_start(task, context, bundle, strategy, num_steps)
+        self._writer.write("run_start", **start, resumed_from_step=position.num_steps)
+        if context.rank == 0:
+            self._say_messages(bundle, resumed)
+        keeper.begin(position)
         with project_on_path(_own_folder(spec)):
+            if resumed is not None:
+                _go_on(resumed, loop, strategy, context)
             ending = loop.run()
         if isinstance(clock, SlowClock) and not clock.num_sleeps:
             self._warn(f"slow.phase {clock.phase} never came in this rank's steps: nothing was slowed")
-        snapshot_s = 0.0 if ending.reason == "stopped" else self._save(strategy, beat)
-        self._writer.write("run_stop", **vars(ending), snapshot_s=snapshot_s, **measure_usage(context.device))
+        if ending.reason != "stopped":
+            keeper.save_final()
+        usage = measure_usage(context.device)
+        self._writer.write("run_stop", **vars(ending), snapshot_s=keeper.spent_s, **usage)
         beat.write(DONE, time.monotonic_ns())
         return ending.reason
 
@@ -132,55 +150,47 @@ class _Worker:
             self._strategy.close()
         self._writer.close()
 
-    def _save(self, strategy: Strategy, beat: Beat) -> float:
-        """Save the final model; return the seconds it took."""
-        begun_s = time.monotonic()
-        beat.write("snapshot", time.monotonic_ns())
-        state = strategy.model_state()
-        if state is not None:
-            try:
-                save_final(self._paths.model_final, state)
-            except OSError as error:
-                self._warn(f"the final model could not be saved: {error}")
-        return time.monotonic() - begun_s
+    def _make_keeper(self, task: Task, strategy: Strategy, context: RankContext, beat: Beat) -> Keeper:
+        config = task.config
+        # Started by hand there is nobody to choose a snapshot later, and those of the run itself are to stay.
+        is_by_hand = not self._attempt.attempt.exists()
+        return Keeper(
+            self._paths,
+            strategy,
+            context,
+            settings=Snapshot(every="never") if is_by_hand else config.snapshot,
+            writer=self._writer,
+            beat=beat,
+            manifest={
+                "config": result_of(config),
+                "strategy": config.strategy,
+                "attempt": int(os.environ.get("DDPTUI_ATTEMPT", "0")),
+                "global_batch_size": task.topology.global_batch_size,
+                **describe_origin(context),
+            },
+        )
+
+    def _say_messages(self, bundle: DatasetBundle, resumed: Resumed | None) -> None:
+        for text in bundle.messages:
+            self._writer.write("message", level="info", text=text)
+        for text in sequence(read_json(self._attempt.attempt) or {}, "snapshot_messages"):
+            self._warn(str(text))
+        if resumed is not None and resumed.warning:
+            self._warn(resumed.warning)
 
     def _warn(self, text: str) -> None:
         self._writer.write("message", level="warning", text=text)
 
-    def _say_start(
-        self,
-        task: Task,
-        context: RankContext,
-        bundle: DatasetBundle,
-        strategy: Strategy,
-        num_steps: tuple[int, int | None],
-    ) -> None:
-        topology = task.topology
-        self._writer.write(
-            "run_start",
-            **_describe_rank(context),
-            role=strategy.role,
-            strategy=task.config.strategy,
-            description=strategy.description,
-            num_parameters=strategy.num_parameters(),
-            train_samples=len(bundle.train),
-            validation_samples=0 if bundle.validation is None else len(bundle.validation),
-            test_samples=len(bundle.test),
-            num_classes=bundle.num_classes,
-            input_shape=list(task.input_shape),
-            num_devices=topology.num_devices,
-            global_batch_size=topology.global_batch_size,
-            local_batch_size=topology.local_batch_size,
-            steps_per_epoch=num_steps[0],
-            num_steps=num_steps[1],
-            num_epochs=task.config.epochs,
-            lr=topology.lr,
-            seed=task.config.seed,
-            data_note=bundle.note,
-            startup_s=process_age_s(),
-        )
-        for text in bundle.messages if context.rank == 0 else ():
-            self._writer.write("message", level="info", text=text)
+
+def _go_on(resumed: Resumed, loop: Loop, strategy: Strategy, context: RankContext) -> None:
+    """Put everything back to where the snapshot was taken; the random numbers last, since all else may draw some."""
+    saved = resumed.saved
+    if saved.own is not None:
+        loop.rehearse()
+    strategy.restore(saved)
+    loop.go_on(resumed.position, saved.loader)
+    if saved.random is not None:
+        set_random_state(saved.random, context.device)
 
 
 def _enter_context(spec: RunSpec) -> RankContext:
@@ -209,23 +219,6 @@ def _own_folder(spec: RunSpec) -> str:
     config = spec.config
     names = (config.model, config.dataset, config.loss, *config.metrics)
     return spec.project_dir if any(is_own(name) for name in names) else ""
-
-
-def _describe_rank(context: RankContext) -> dict[str, Any]:
-    is_cuda = context.device.type == "cuda"
-    return {
-        "world_size": context.world_size,
-        "local_rank": context.local_rank,
-        "node_rank": context.node_rank,
-        "nodes": context.nodes,
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "device": torch.cuda.get_device_name(context.device) if is_cuda else "cpu",
-        "backend": context.backend,
-        "torch": torch.__version__,
-        "num_threads": context.num_threads,
-        "cores": list(context.cores),
-    }
 
 
 def _listen_for_stack_requests() -> None:

@@ -7,6 +7,7 @@ repeats nest without a word between them. The losses stay on the device and are 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -78,7 +79,7 @@ class StepWindow:
         self._times: list[StepTimes] = []
         self._window_s = 0.0
         self._interval_s = 1.0 / min(MAX_LINES_PER_S, MAX_LINES_PER_S_ALL / world_size)
-        self._start_sums()
+        self.start_sums()
 
     def add(self, record: StepRecord, times: StepTimes) -> None:
         """Add the next step; writes the line where a window ends."""
@@ -115,20 +116,24 @@ class StepWindow:
             boundary=_boundary(last.output, times[-1]),
         )
 
-    def take_sums(self) -> EpochSums:
-        """Return the sums over the steps of all windows written since the last call."""
+    def sums(self) -> EpochSums:
+        """Return the sums over the steps of all windows written since ``start_sums``."""
         samples = self._samples
         loss = self._loss_sum / samples if samples and self._knows_loss else None
-        sums = EpochSums(samples, loss, self._correct if samples and self._counts_correct else None)
-        self._start_sums()
-        return sums
+        return EpochSums(samples, loss, self._correct if samples and self._counts_correct else None)
 
-    def _start_sums(self) -> None:
-        self._samples = 0
-        self._loss_sum = 0.0
-        self._correct = 0.0
-        self._knows_loss = False
-        self._counts_correct = False
+    def state(self) -> list[float]:
+        """Return the sums so far as numbers, for ``start_sums``."""
+        return [self._samples, self._loss_sum, self._correct, float(self._knows_loss), float(self._counts_correct)]
+
+    def start_sums(self, state: Sequence[float] = ()) -> None:
+        """Begin to sum anew, or from what ``state`` gave."""
+        samples, loss_sum, correct, knows_loss, counts_correct = state or (0, 0.0, 0.0, 0.0, 0.0)
+        self._samples = int(samples)
+        self._loss_sum = loss_sum
+        self._correct = correct
+        self._knows_loss = bool(knows_loss)
+        self._counts_correct = bool(counts_correct)
 
     def _read_outputs(self, records: list[StepRecord]) -> dict[str, Any]:
         samples = sum(record.output.num_samples for record in records)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,10 +17,23 @@ from engine.worker.beat import Beat
 from engine.worker.datasets.bundle import DatasetBundle, Split
 from engine.worker.strategies.interface import Batch, Strategy, Task
 
-__all__ = ["MIN_EVAL_BATCH_SIZE", "Evaluation"]
+__all__ = ["MIN_EVAL_BATCH_SIZE", "Evaluation", "EvaluationResult"]
 
 MIN_EVAL_BATCH_SIZE = 128
 """Without gradients a batch costs little memory, and small ones waste time."""
+
+
+class EvaluationResult(NamedTuple):
+    """What an evaluation found, where this rank knows it.
+
+    Attributes:
+        accuracy: of the test samples.
+        figure: what a better model has more of: accuracy where it is counted, else the negative loss; of the
+            validation samples where there are any, since the test samples must choose nothing.
+    """
+
+    accuracy: float | None
+    figure: float | None
 
 
 class Evaluation:
@@ -58,31 +73,36 @@ class Evaluation:
             if split is not None and len(split)
         }
 
-    def run(self, epoch: int, step: int) -> float | None:
-        """Evaluate every split; return the test accuracy, None where it is not counted. A collective."""
-        accuracy = None
-        for name, (split, batches) in self._splits.items():
-            accuracy = self._evaluate(name, split, batches, epoch, step)
-        return accuracy
+    def run(self, epoch: int, step: int) -> EvaluationResult:
+        """Evaluate every split. A collective."""
+        found = {
+            name: self._evaluate(name, split, batches, epoch, step) for name, (split, batches) in self._splits.items()
+        }
+        chosen = found.get("validation") or found.get("test") or EvaluationResult(None, None)
+        return EvaluationResult(found["test"].accuracy if "test" in found else None, chosen.figure)
 
-    def _evaluate(self, name: str, split: Split, batches: Batches, epoch: int, step: int) -> float | None:
+    def _evaluate(self, name: str, split: Split, batches: Batches, epoch: int, step: int) -> EvaluationResult:
         begun_s = time.monotonic()
         sums = self._strategy.evaluate(self._load(split, batches), self._num_batches(split))
         samples = sums.samples
-        accuracy = sums.correct / samples if samples and sums.correct is not None else None
-        if self._strategy.reports and samples:
+        if not samples:
+            return EvaluationResult(None, None)
+        accuracy = sums.correct / samples if sums.correct is not None else None
+        loss = sums.loss / samples
+        if self._strategy.reports:
             self._writer.write(
                 "eval",
                 epoch=epoch,
                 step=step,
                 split=name,
                 samples=samples if self._is_sharded else samples // self._count,
-                loss=sums.loss / samples,
+                loss=loss,
                 accuracy=accuracy,
                 eval_s=time.monotonic() - begun_s,
                 metrics={metric: total / samples for metric, total in sums.metrics.items()},
             )
-        return accuracy if name == "test" else None
+        figure = accuracy if accuracy is not None else -loss
+        return EvaluationResult(accuracy, figure if math.isfinite(figure) else None)
 
     def _num_batches(self, split: Split) -> int:
         """How many batches the rank has that has most."""

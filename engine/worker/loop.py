@@ -6,25 +6,24 @@ All ranks make the same calls in the same order; which of them load data is the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from ddptui.lines import LineWriter
 from engine.core.errors import InputError, Problem
-from engine.core.partition import epoch_order, step_indices, steps_per_epoch
+from engine.core.partition import steps_per_epoch
 from engine.core.schedule import lr_at
-from engine.worker.batches import Batches
 from engine.worker.beat import Beat
 from engine.worker.context import RankContext
 from engine.worker.datasets.bundle import DatasetBundle
 from engine.worker.emit import EpochSums, StepRecord, StepWindow
 from engine.worker.evaluation import Evaluation
 from engine.worker.phases import Clock
+from engine.worker.share import Share
+from engine.worker.snapshot import Keeper, NoKeeper, Position
 from engine.worker.stops import Agreement
-from engine.worker.strategies.interface import Batch, Strategy, Task
+from engine.worker.strategies.interface import Strategy, Task
 
 __all__ = ["Ending", "Loop", "plan_steps"]
 
@@ -70,6 +69,7 @@ class Loop:
         clock: of the phases.
         beat: sign of life outside steps.
         is_leaving: whether this process was asked to leave.
+        keeper: of the snapshots and of the best model.
     """
 
     def __init__(
@@ -83,98 +83,177 @@ class Loop:
         clock: Clock,
         beat: Beat,
         is_leaving: Callable[[], bool],
+        keeper: Keeper | None = None,
     ) -> None:
         self._strategy = strategy
+        self._keeper = keeper or NoKeeper()
+        self._rule = self._keeper.rule
         self._task = task
         self._config = task.config
         self._writer = writer
         self._clock = clock
+        self._loader: Mapping[str, Any] | None = None
         self._steps_per_epoch, _ = plan_steps(task, len(bundle.train))
-        self._share = _Share(task, bundle, strategy.data_share(), context.device)
+        self._share = Share(task, bundle, strategy.data_share(), context.device)
         self._evaluation = Evaluation(strategy, task, bundle, context.device, writer, beat)
         self._window = StepWindow(writer, context.world_size)
-        self._agreement = Agreement(strategy.from_leader, task.config.stop, is_leaving)
-        self._num_steps = 0
-        self._train_s = 0.0
-        self._eval_s = 0.0
+        self._agreement = Agreement(strategy.from_leader, task.config.stop, is_leaving, snapshot_s=self._rule.seconds)
+        self._at = Position()
+
+    def rehearse(self) -> None:
+        """Go through a step that changes nothing; see ``Strategy.rehearse``."""
+        self._share.start_epoch(0)
+        self._strategy.rehearse(self._share.load(0))
+
+    def go_on(self, position: Position, loader: Mapping[str, Any] | None) -> None:
+        """Begin where a snapshot was taken.
+
+        Args:
+            position: of the snapshot.
+            loader: of this rank's data; None where it was of another share.
+        """
+        self._at = position
+        self._loader = loader
 
     def run(self) -> Ending:
         """Train until something ends the run; return what did."""
-        self._agreement.start()
-        epoch = 0
-        while (reason := self._run_epoch(epoch)) is None:
-            epoch += 1
+        at = self._at
+        self._agreement.start(at.num_steps, at.passed_s)
+        reason, epoch = None, at.epoch
+        while reason is None:
+            epoch = at.epoch
+            reason = self._run_epoch()
         return Ending(
             reason=reason,
             epoch=epoch,
-            step=self._num_steps - 1,
-            num_steps=self._num_steps,
-            train_s=self._train_s,
-            eval_s=self._eval_s,
+            step=at.num_steps - 1,
+            num_steps=at.num_steps,
+            train_s=at.train_s,
+            eval_s=at.eval_s,
         )
 
-    def _run_epoch(self, epoch: int) -> str | None:
-        """Train and evaluate one epoch; return why the run ends with it, or None."""
-        begun_s = time.monotonic()
-        first_step = self._num_steps
-        self._writer.write("epoch_start", epoch=epoch, step=first_step)
-        reason = self._train(epoch)
-        sums = self._window.take_sums()
-        train_s = time.monotonic() - begun_s
-        reason = reason or self._agreement.after_training(self._mean_loss(sums)) or self._last_epoch(epoch)
+    def _run_epoch(self) -> str | None:
+        """Train and evaluate one epoch, or the rest of it; return why the run ends with it, or None."""
+        at = self._at
+        begun_at = at.num_steps - at.number
+        kept_s = self._keeper.spent_s
+        self._writer.write("epoch_start", epoch=at.epoch, step=at.num_steps)
+        self._window.start_sums(at.sums)
+        reason = self._train(at.epoch)
+        sums = self._window.sums()
+        reason = reason or self._agreement.after_training(self._mean_loss(sums)) or self._last_epoch(at.epoch)
+        is_cut = reason == "stopped"
+        if is_cut:
+            self._take_snapshot()
         eval_s = 0.0
-        if reason != "stopped" and self._is_evaluation_due(epoch, reason):
-            evaluating_s = time.monotonic()
-            accuracy = self._evaluation.run(epoch, self._num_steps - 1)
-            eval_s = time.monotonic() - evaluating_s
+        if not is_cut and self._is_evaluation_due(at.epoch, reason):
+            eval_s, accuracy = self._evaluate()
             reason = reason or self._agreement.after_evaluation(accuracy)
-        self._train_s += train_s
-        self._eval_s += eval_s
+        at.train_s += at.epoch_s
+        at.eval_s += eval_s
         self._writer.write(
             "epoch_stop",
-            epoch=epoch,
-            step=self._num_steps - 1,
-            num_steps=self._num_steps - first_step,
-            train_s=train_s,
-            epoch_s=train_s + eval_s,
+            epoch=at.epoch,
+            step=at.num_steps - 1,
+            num_steps=at.num_steps - begun_at,
+            train_s=at.epoch_s,
+            epoch_s=at.epoch_s + eval_s + self._keeper.spent_s - kept_s,
             **sums._asdict(),
         )
+        if not is_cut:
+            self._finish_epoch(reason)
         return reason
 
+    def _finish_epoch(self, reason: str | None) -> None:
+        """Go on to the next epoch; take the snapshot that is due between the two."""
+        at = self._at
+        at.epoch, at.number, at.epoch_s, at.sums = at.epoch + 1, 0, 0.0, []
+        if reason == "stopped" or (reason is None and self._rule.is_due_after_epoch(at.epoch)):
+            self._take_snapshot()
+
     def _train(self, epoch: int) -> str | None:
-        """Take the steps of an epoch; return why it ended early, or None."""
+        """Take the steps of an epoch that are left; return why it ended early, or None."""
         # What is looked up in every step is looked up once: beside a step of a millisecond it would be seen.
-        strategy, share, clock, window, agreement = (
+        at, strategy, share, clock, window, agreement, rule = (
+            self._at,
             self._strategy,
             self._share,
             self._clock,
             self._window,
             self._agreement,
+            self._rule,
         )
+        begun_s = time.monotonic() - at.epoch_s
         lr = lr_at(self._config.scheduler, self._task.topology.lr, epoch, self._config.epochs)
         strategy.set_lr(lr)
         share.start_epoch(epoch)
-        reason, is_last = None, False
-        clock.start(self._num_steps)
-        for number in range(self._steps_per_epoch):
+        if self._loader is not None and at.number:  # else the snapshot was taken between two epochs
+            share.restore(self._loader)
+        self._loader = None
+        reason, is_settled = None, True
+        clock.start(at.num_steps)
+        while at.number < self._steps_per_epoch:
             clock.switch("data")
-            micro_batches = share.load(number)
+            micro_batches = share.load(at.number)
             output = strategy.train_step(micro_batches, clock)
-            is_last = number + 1 == self._steps_per_epoch or self._num_steps + 1 == self._config.stop.steps
-            if is_last:
+            step = at.num_steps
+            at.number, at.num_steps = at.number + 1, step + 1
+            is_snapshot_due = rule.is_due_after_step(at.num_steps)
+            is_settled = is_snapshot_due or self._is_last_step()
+            if is_settled:
                 strategy.settle(clock)  # in the step: a pipeline that leaves its end out would seem too fast
-            for record, times in clock.stop(StepRecord(epoch, self._num_steps, lr, output)):
+            for record, times in clock.stop(StepRecord(epoch, step, lr, output)):
                 window.add(record, times)
-            self._num_steps += 1
-            reason = agreement.after_step(self._num_steps)
+            reason = agreement.after_step(at.num_steps)
             if reason is not None:
                 break
-        if not is_last:
-            strategy.settle(clock)
-        for record, times in clock.drain():
-            window.add(record, times)
-        window.flush()
+            if is_snapshot_due or agreement.is_snapshot_due:
+                at.epoch_s = time.monotonic() - begun_s
+                begun_s += self._pause_for_snapshot(is_settled=is_settled)
+                is_settled = True
+        self._write_down(is_settled=is_settled)
+        at.epoch_s = time.monotonic() - begun_s
         return reason
+
+    def _is_last_step(self) -> bool:
+        """Whether the step that has just been taken is known to be the last of the epoch or of the run."""
+        return self._at.number >= self._steps_per_epoch or self._at.num_steps == self._config.stop.steps
+
+    def _write_down(self, *, is_settled: bool) -> None:
+        """Write the line of all steps so far, which must be done for that."""
+        if not is_settled:
+            self._strategy.settle(self._clock)
+        for record, times in self._clock.drain():
+            self._window.add(record, times)
+        self._window.flush()
+
+    def _pause_for_snapshot(self, *, is_settled: bool) -> float:
+        """Take a snapshot between two steps, on no step's time; return the seconds that went by."""
+        begun_s = time.monotonic()
+        self._write_down(is_settled=is_settled)  # a line that reached over the snapshot would be superseded whole
+        self._take_snapshot()
+        self._clock.start(self._at.num_steps)
+        return time.monotonic() - begun_s
+
+    def _take_snapshot(self) -> None:
+        """Take one where the run takes any. A collective."""
+        if self._rule.is_never:
+            return
+        at = self._at
+        at.passed_s, at.sums = self._agreement.passed_s, self._window.state() if at.number else []
+        self._agreement.note_snapshot(self._keeper.take(at, self._share.state()))
+
+    def _evaluate(self) -> tuple[float, float | None]:
+        """Return the seconds it took and the test accuracy; keeps the model that is the best so far. A collective."""
+        begun_s = time.monotonic()
+        result = self._evaluation.run(self._at.epoch, self._at.num_steps - 1)
+        eval_s = time.monotonic() - begun_s
+        best, figure = self._at.best, result.figure
+        is_best = figure is not None and (best is None or figure > best)
+        if self._strategy.from_leader(float(is_best)):
+            self._at.best = figure
+            self._keeper.save_best()
+        return eval_s, result.accuracy
 
     def _last_epoch(self, epoch: int) -> str | None:
         return "epochs" if epoch + 1 == self._config.epochs else None
@@ -190,36 +269,3 @@ class Loop:
         samples = 0 if sums.loss is None else sums.samples
         total = self._strategy.sum_over_ranks([(sums.loss or 0.0) * samples, float(samples)])
         return total[0] / total[1] if total[1] else None
-
-
-class _Share:
-    """This rank's part of every global batch; nothing where the strategy gives it none."""
-
-    def __init__(self, task: Task, bundle: DatasetBundle, share: tuple[int, int] | None, device: torch.device) -> None:
-        config = task.config
-        self._share = share
-        self._seed = config.seed
-        self._num_samples = len(bundle.train)
-        self._global_batch_size = task.topology.global_batch_size
-        self._parts = config.gradient_accumulation_steps
-        self._batches = Batches(
-            bundle, bundle.train, device=device, augmentations=config.augment, channels_last=config.channels_last
-        )
-        self._generator = torch.Generator()
-        self._order: Any = None
-
-    def start_epoch(self, epoch: int) -> None:
-        """Draw the order of the epoch; the augmentation begins anew from the seed, the epoch and the share."""
-        if self._share is None:
-            return
-        self._order = epoch_order(self._num_samples, self._seed, epoch)
-        index, _ = self._share
-        self._generator.manual_seed((self._seed << 40) + (epoch << 20) + index & (1 << 63) - 1)
-
-    def load(self, number: int) -> list[Batch]:
-        """Return the micro-batches of step ``number`` of the epoch."""
-        if self._share is None:
-            return []
-        index, count = self._share
-        parts = step_indices(self._order, number, self._global_batch_size, index, count, self._parts)
-        return [self._batches.get(part, self._generator) for part in parts]

@@ -30,6 +30,13 @@ class FullPrecision:
         """Take the optimizer step."""
         optimizer.step()
 
+    def state(self) -> dict[str, Any]:
+        """Return what a snapshot must hold."""
+        return {}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Put back what ``state`` gave."""
+
 
 class MixedPrecision:
     """Forward pass and loss under autocast; fp16 with loss scaling, since its small gradients vanish otherwise.
@@ -56,6 +63,15 @@ class MixedPrecision:
         """See ``FullPrecision``; a step whose scaled gradients overflow is left out, as GradScaler does."""
         self._scaler.step(optimizer)
         self._scaler.update()
+
+    def state(self) -> dict[str, Any]:
+        """See ``FullPrecision``."""
+        return self._scaler.state_dict()
+
+    def load(self, state: dict[str, Any]) -> None:
+        """See ``FullPrecision``."""
+        if state:
+            self._scaler.load_state_dict(state)
 
 
 def make_precision(config: RunConfig, device: torch.device) -> FullPrecision | MixedPrecision:

@@ -16,6 +16,9 @@ __all__ = ["AGREE_EVERY_S", "Agreement", "steps_until_next"]
 
 AGREE_EVERY_S = 0.5
 
+_SNAPSHOT = 0.5
+"""Added to the number of steps until the next agreement, it says that a snapshot is due now."""
+
 _REASONS = {-1.0: "stopped", -2.0: "minutes", -3.0: "loss", -4.0: "test_accuracy"}
 _CODES = {reason: code for code, reason in _REASONS.items()}
 
@@ -37,6 +40,7 @@ class Agreement:
         from_leader: returns the value that the leading rank passed (``Strategy.from_leader``).
         stop: the limits.
         is_leaving: whether this process was asked to leave.
+        snapshot_s: seconds between two snapshots, None where time does not decide.
         now: seconds of a clock that only goes forward.
     """
 
@@ -45,23 +49,44 @@ class Agreement:
         from_leader: Callable[[float], float],
         stop: Stop,
         is_leaving: Callable[[], bool],
+        snapshot_s: float | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._from_leader = from_leader
         self._stop = stop
         self._is_leaving = is_leaving
         self._now = now
+        self._snapshot_s = float("inf") if snapshot_s is None else snapshot_s
         self._deadline_s = float("inf")
+        self._begun_s = 0.0
+        self._kept_s = 0.0
+        self.is_snapshot_due = False
         self._asked_s = 0.0
         self._asked_step = 0
         self._interval = 1
         self._next_step = 1
 
-    def start(self) -> None:
-        """Begin to count the minutes: the first step begins now."""
-        self._asked_s = self._now()
+    def start(self, num_steps: int = 0, passed_s: float = 0.0) -> None:
+        """Begin to count the minutes: the next step begins now, after ``num_steps`` steps and ``passed_s`` seconds."""
+        now_s = self._now()
+        self._asked_s = self._kept_s = now_s
+        self._begun_s = now_s - passed_s
+        self._asked_step, self._next_step = num_steps, num_steps + 1
         if self._stop.minutes is not None:
-            self._deadline_s = self._asked_s + 60.0 * self._stop.minutes
+            self._deadline_s = self._begun_s + 60.0 * self._stop.minutes
+
+    @property
+    def passed_s(self) -> float:
+        """Seconds since the first step of the run, over all attempts, snapshots left out."""
+        return self._now() - self._begun_s
+
+    def note_snapshot(self, spent_s: float) -> None:
+        """A snapshot was taken just now: its time is nobody's, and the next is due after the interval."""
+        self.is_snapshot_due = False
+        self._begun_s += spent_s
+        self._deadline_s += spent_s
+        self._asked_s += spent_s
+        self._kept_s = self._now()
 
     def after_step(self, num_steps: int) -> str | None:
         """Return why the run ends after ``num_steps`` steps, or None; a collective at the agreed steps only."""
@@ -72,6 +97,7 @@ class Agreement:
         value = self._from_leader(self._word() or self._propose(num_steps))
         if value < 0:
             return _REASONS[value]
+        self.is_snapshot_due = value != int(value)
         self._interval = int(value)
         self._next_step = num_steps + self._interval
         return None
@@ -101,4 +127,5 @@ class Agreement:
         now_s = self._now()
         step_s = (now_s - self._asked_s) / max(1, num_steps - self._asked_step)
         self._asked_s, self._asked_step = now_s, num_steps
-        return float(steps_until_next(step_s, min(AGREE_EVERY_S, self._deadline_s - now_s), self._interval))
+        interval = float(steps_until_next(step_s, min(AGREE_EVERY_S, self._deadline_s - now_s), self._interval))
+        return interval + _SNAPSHOT if now_s - self._kept_s >= self._snapshot_s else interval

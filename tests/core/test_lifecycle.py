@@ -1,6 +1,6 @@
 import pytest
 
-from engine.core.lifecycle import NodeExit, Outcome, choose_runs, decide_final, effective_outcome
+from engine.core.lifecycle import NodeExit, Outcome, choose_runs, decide_final, effective_outcome, restart_note
 from engine.core.state import RunState
 
 GOOD = NodeExit(exit_code=0, ended_s=10.0)
@@ -140,4 +140,39 @@ def test_the_rerun_rule_chooses(rerun, chosen):
 def test_a_rank_that_left_before_its_end_makes_the_run_failed_though_torchrun_is_content():
     early = NodeExit(exit_code=0, reason="rank 1: left early with exit code 0, in phase forward of step 44")
     outcome = decide_final({0: early}, is_stop_requested=False, is_anything_left=False)
-    assert outcome == Outcome(state=RunState.FAILED, reason=early.reason, exit_code=0)
+    assert outcome == Outcome(state=RunState.FAILED, reason=early.reason, exit_code=0, may_restart=True)
+
+
+@pytest.mark.parametrize(
+    ("exits", "asked", "may_restart"),
+    [
+        ([BAD], False, True),
+        ([NodeExit(exit_code=-9)], False, True),
+        ([None], False, True),
+        ([GOOD, None], False, True),
+        ([GOOD], False, False),
+        ([TOLD], False, False),
+        ([BAD], True, False),
+        ([None], True, False),
+        ([NodeExit(exit_code=None, reason="torchrun: not found")], False, False),
+        ([NodeExit(exit_code=1, timed_out=True, reason="timeout: 5 s")], False, False),
+        ([NodeExit(exit_code=1, reason="rank 0: broke", ranks_left=(7,))], False, False),
+    ],
+)
+def test_a_fault_may_be_followed_by_another_attempt_and_nothing_else_may(exits, asked, may_restart):
+    assert decide(*exits, asked=asked).may_restart is may_restart
+
+
+@pytest.mark.parametrize(
+    ("may_restart", "num_restarts", "max_restarts", "note"),
+    [
+        (True, 0, 2, "restarting after: rank 1: broke (1 of 2)"),
+        (True, 1, 2, "restarting after: rank 1: broke (2 of 2)"),
+        (True, 2, 2, ""),
+        (True, 0, 0, ""),
+        (False, 0, 2, ""),
+    ],
+)
+def test_a_run_is_started_again_as_often_as_it_may_be(may_restart, num_restarts, max_restarts, note):
+    outcome = Outcome(state=RunState.FAILED, reason="rank 1: broke", may_restart=may_restart)
+    assert restart_note(outcome, num_restarts=num_restarts, max_restarts=max_restarts) == note

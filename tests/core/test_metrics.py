@@ -231,6 +231,46 @@ def test_a_later_attempt_supersedes_an_earlier_one_and_late_lines_of_it_are_igno
     assert result.progress().loss == 0.5
 
 
+def second_attempt(resumed_from_step: int, *steps: int, rank: int = 0) -> list[dict[str, Any]]:
+    begun = start(rank, time_s=200.0, startup_s=3.0, resumed_from_step=resumed_from_step)
+    return [event | {"attempt": 2} for event in [begun, *[step(rank, i, time_s=201.0) for i in steps]]]
+
+
+def test_what_a_fault_cost_is_the_steps_that_were_taken_twice_and_the_start_after_it():
+    first = [start(0), start(1), *[step(rank, i) for i in range(10) for rank in (0, 1)], step(0, 10)]
+    again = [*second_attempt(6, 6, 7, 8), *second_attempt(6, 6, 7, 8, rank=1)]
+    found = summary(*first, *again)
+    assert found["time"]["restart_s"] == pytest.approx(0.5 + 3.0), "five steps of the rank that had gone furthest"
+    assert found["num_steps"] == 9
+    assert found["time"]["real_s"] == pytest.approx(201.0 - 98.0)
+    assert summary(*first)["time"]["restart_s"] is None
+    third = [event | {"attempt": 3} for event in second_attempt(8, 8, 9)]
+    assert summary(*first, *again, *third)["time"]["restart_s"] == pytest.approx(0.5 + 3.0 + 0.1 + 3.0)
+
+
+def test_an_attempt_that_falls_before_it_begins_takes_nothing_of_the_one_before_with_it():
+    error = {"kind": "error", "time_s": 200.0, "rank": 0, "attempt": 2, "type": "OSError", "message": "no"}
+    found = summary(start(0), *[step(0, i) for i in range(10)], epoch_stop(0, 0, step=9), error)
+    assert (found["num_steps"], found["epochs_done"]) == (10, 1)
+    assert found["ranks"][0]["error"] == "no"
+
+
+def test_an_epoch_is_not_done_that_a_later_attempt_takes_anew():
+    first = [start(0), *[step(0, i) for i in range(10)], epoch_stop(0, 0, step=9)]
+    assert summary(*first, *second_attempt(10))["epochs_done"] == 1
+    assert summary(*first, *second_attempt(6, 6))["epochs_done"] == 0
+
+
+def test_of_windows_that_were_merged_the_share_before_a_resumption_stays(monkeypatch):
+    monkeypatch.setattr(rank_record, "MAX_WINDOWS", 100)
+    first = [start(0), *[step(0, i) for i in range(1000)]]
+    for resumed_from_step in (500, 501, 502, 503):
+        found = summary(*first, *second_attempt(resumed_from_step))
+        assert found["num_steps"] == resumed_from_step
+        assert found["samples_seen"] == 8 * resumed_from_step
+        assert found["time"]["restart_s"] == pytest.approx(0.1 * (1000 - resumed_from_step) + 3.0)
+
+
 def test_windows_are_merged_without_losing_a_sample_or_a_second(monkeypatch):
     monkeypatch.setattr(rank_record, "MAX_WINDOWS", 100)
     events = [start(0, world_size=1)]

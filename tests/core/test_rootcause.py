@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from engine.core.rootcause import RankExit, describe_log, root_cause, signal_name
+from engine.core.rootcause import RankExit, describe_log, is_told_to_stop, root_cause, signal_name
 
 PEER = {"type": "RuntimeError", "message": "Connection closed by peer", "is_peer_error": True}
 
@@ -122,3 +122,12 @@ def test_a_signal_to_torchrun_is_not_the_fault_of_the_ranks_that_it_passed_it_on
     assert cause((0, 75, 1.0), (1, 75, 1.1), log=log) == told
     assert cause((1, -9, 1.0), (0, -15, 1.1), log=log) == "rank 1: killed by SIGKILL"
     assert cause((0, 1, 1.0), errors={0: error("ValueError", "bad", 0.9)}, log=log) == "rank 0: ValueError: bad"
+
+
+def test_who_was_told_to_stop_is_told_from_who_fell() -> None:
+    log = ["torch.distributed.elastic.multiprocessing.api.SignalException: Process 7 got signal: 12"]
+    assert is_told_to_stop(cause((0, 75, 1.0), (1, 75, 1.1), log=log))
+    assert is_told_to_stop(cause((1, 75, 1.0), (0, -15, 2.0)))
+    assert not is_told_to_stop(cause((1, -9, 1.0), (0, -15, 1.1), log=log))
+    assert not is_told_to_stop("rank 0: ValueError: told to stop by a signal from outside")
+    assert not is_told_to_stop("")

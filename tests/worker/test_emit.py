@@ -120,18 +120,34 @@ def test_a_rank_that_sees_no_samples_says_no_loss_and_no_samples():
     assert "samples" not in event
     assert "correct" not in event
     assert event["boundary"]["spans"] == [("F", 0, 1.0, 2.0)]
-    sums = window.take_sums()
+    sums = window.sums()
     assert (sums.samples, sums.loss, sums.correct) == (0, None, None)
 
 
-def test_the_sums_of_an_epoch_begin_anew_when_taken():
+def test_the_sums_of_an_epoch_begin_anew_when_asked_for():
     window = StepWindow(Log(), 1)
     feed(window, range(40), loss=2.0, correct=4)
     window.flush()
-    assert window.take_sums() == (320, pytest.approx(2.0), 160)
+    assert window.sums() == (320, pytest.approx(2.0), 160)
+    window.start_sums()
     feed(window, [40], loss=1.0, correct=1)
     window.flush()
-    assert window.take_sums() == (8, pytest.approx(1.0), 1)
+    assert window.sums() == (8, pytest.approx(1.0), 1)
+
+
+@pytest.mark.parametrize(
+    "known", [{"loss": 2.0, "correct": 4}, {"loss": 2.0}, {"loss": None, "samples": 0}], ids=["both", "loss", "none"]
+)
+def test_the_sums_of_an_epoch_go_on_from_where_a_snapshot_was(known):
+    whole, first, second = StepWindow(Log(), 1), StepWindow(Log(), 1), StepWindow(Log(), 1)
+    feed(whole, range(40), **known)
+    feed(first, range(17), **known)
+    first.flush()
+    second.start_sums(first.state())
+    feed(second, range(17, 40), **known)
+    for window in (whole, second):
+        window.flush()
+    assert second.sums() == whole.sums()
 
 
 @pytest.mark.parametrize(("value", "word"), [(math.nan, "NaN"), (math.inf, "infinite"), (-math.inf, "infinite")])
@@ -161,4 +177,4 @@ def test_a_full_disk_loses_lines_and_nothing_else(tmp_path, monkeypatch):
     events = [decode_line(line) for line in path.read_bytes().splitlines()]
     assert [event["step"] for event in events] == [0, 1, 2, 6, 7]
     assert writer.num_lost == 3
-    assert window.take_sums().samples == 64, "the sums of the epoch hold what the lines lost"
+    assert window.sums().samples == 64, "the sums of the epoch hold what the lines lost"

@@ -1,19 +1,22 @@
+import copy
 import time
 from types import SimpleNamespace
 
 import pytest
 import torch
-from worker_runs import write_run
+from worker_runs import TestRun, write_run
 
 from ddptui.lines import LineWriter
 from engine.core.errors import InputError
 from engine.core.schedule import lr_at
+from engine.core.snapshot_rule import parse_rule
 from engine.core.spec import RunSpec, Scheduler
 from engine.worker.beat import NoBeat
 from engine.worker.context import RankContext
 from engine.worker.datasets.bundle import load_bundle
 from engine.worker.loop import Loop
 from engine.worker.phases import PhaseClock
+from engine.worker.snapshot import NoKeeper
 from engine.worker.strategies.single import Single
 from engine.worker.task import build_task
 
@@ -43,7 +46,7 @@ class Leader(Single):
 def run_loop(tmp_path):
     """Train a run in this process; ``leave_after`` collectives the leader is asked to leave."""
 
-    def run(leave_after=10**9, strategy_class=Leader, **changes):
+    def run(leave_after=10**9, strategy_class=Leader, keeper=None, position=None, **changes):
         run = write_run(tmp_path / "run", **changes)
         spec = RunSpec.model_validate_json((run.folder / "run.json").read_bytes())
         bundle = load_bundle(spec)
@@ -60,10 +63,15 @@ def run_loop(tmp_path):
             clock=PhaseClock(NoBeat()),
             beat=NoBeat(),
             is_leaving=lambda: getattr(strategy, "num_words", 0) >= leave_after,
+            keeper=keeper,
         )
+        if position is not None:
+            loop.go_on(position, None)
+        begun_s = time.monotonic()
         ending = loop.run()
+        wall_s = time.monotonic() - begun_s
         writer.close()
-        return SimpleNamespace(ending=ending, run=run, strategy=strategy)
+        return SimpleNamespace(ending=ending, run=run, strategy=strategy, wall_s=wall_s)
 
     return run
 
@@ -207,3 +215,128 @@ def test_two_runs_of_one_seed_are_the_same_bit_for_bit_and_of_another_are_not(ru
         states.append(torch.cat([value.flatten() for value in done.strategy.model_state().values()]))
     assert torch.equal(states[0], states[1])
     assert not torch.equal(states[0], states[2])
+
+
+class Noting(NoKeeper):
+    """Notes where snapshots and best models would have been, each of which takes a while."""
+
+    def __init__(self, every, spent_s=0.02):
+        self.rule = parse_rule(every)
+        self.spent_s = 0.0
+        self.taken = []
+        self.best = []
+        self._each_s = spent_s
+
+    def take(self, position, loader):
+        time.sleep(self._each_s)
+        self.spent_s += self._each_s
+        self.taken.append(copy.deepcopy(position))
+        return self._each_s
+
+    def save_best(self):
+        time.sleep(self._each_s)
+        self.spent_s += self._each_s
+        self.best.append(len(self.taken))
+
+
+PLACES = {
+    "epoch": [(1, 0, 8), (2, 0, 16)],
+    "2 epochs": [(2, 0, 16)],
+    "3 steps": [(0, 3, 3), (0, 6, 6), (1, 1, 9), (1, 4, 12), (1, 7, 15), (2, 2, 18), (2, 5, 21), (2, 8, 24)],
+    "16 steps": [(1, 8, 16)],
+    "1 h": [],
+    "never": [],
+}
+
+
+@pytest.mark.parametrize("every", PLACES)
+def test_snapshots_are_taken_where_they_are_asked_for(run_loop, every):
+    keeper = Noting(every, spent_s=0.0)
+    run_loop(keeper=keeper, epochs=3)
+    assert [(at.epoch, at.number, at.num_steps) for at in keeper.taken] == PLACES[every]
+
+
+@pytest.mark.parametrize("leave_after", range(1, 10))
+def test_a_run_that_is_asked_to_leave_takes_its_last_snapshot_where_it_stops(run_loop, leave_after):
+    keeper = Noting("1 h", spent_s=0.0)
+    done = run_loop(keeper=keeper, epochs=50, leave_after=leave_after)
+    (at,) = keeper.taken
+    assert at.num_steps == done.ending.num_steps
+    assert at.epoch == len(done.run.events(kind="eval")), "an epoch is over when it was evaluated"
+    assert at.epoch * 8 + at.number == at.num_steps
+    assert done.ending.epoch == (at.epoch if at.number else at.epoch - 1)
+
+
+def test_snapshots_are_time_of_no_step_and_no_epoch(run_loop):
+    keeper = Noting("2 steps")
+    done = run_loop(keeper=keeper, epochs=2)
+    assert len(keeper.taken) == 8
+    for stop in done.run.events(kind="epoch_stop"):
+        steps = [event for event in done.run.steps() if event["epoch"] == stop["epoch"]]
+        assert sum(event["window_s"] for event in steps) <= stop["train_s"] < stop["epoch_s"] - 4 * 0.02
+    assert done.ending.train_s + done.ending.eval_s + keeper.spent_s <= done.wall_s
+    parts_s = done.ending.train_s + done.ending.eval_s + keeper.spent_s
+    assert sum(stop["epoch_s"] for stop in done.run.events(kind="epoch_stop")) == pytest.approx(parts_s, rel=1e-6)
+    assert [event["step"] for event in done.run.steps() if event["step"] % 2] == list(range(1, 16, 2))
+
+
+def test_a_run_goes_on_from_a_position_with_the_sums_of_its_epoch(run_loop, tmp_path):
+    keeper = Noting("5 steps", spent_s=0.0)
+    run_loop(keeper=keeper, epochs=2)
+    (tmp_path / "run").rename(tmp_path / "whole")
+    at = keeper.taken[1]
+    assert (at.epoch, at.number, at.num_steps, at.best) == (1, 2, 10, whole_best(tmp_path / "whole"))
+    rest = run_loop(keeper=Noting("1 h"), position=at, epochs=2)
+    assert rest.ending.num_steps == 16
+    assert [event["step"] for event in rest.run.steps()] == list(range(10, 16))
+    (start,) = rest.run.events(kind="epoch_start")
+    assert (start["epoch"], start["step"]) == (1, 10)
+    (stop,) = rest.run.events(kind="epoch_stop")
+    assert (stop["num_steps"], stop["samples"]) == (8, 512)
+
+
+def whole_best(folder):
+    return next(event["accuracy"] for event in TestRun(folder).events(kind="eval"))
+
+
+def test_the_best_model_is_kept_when_an_evaluation_is_better_than_all_before(run_loop):
+    accuracies = iter([0.5, 0.7, 0.7, 0.6, 0.9])
+
+    class Known(Leader):
+        def evaluate(self, batches, num_batches):
+            sums = super().evaluate(batches, num_batches)
+            sums.correct = next(accuracies) * sums.samples
+            return sums
+
+    keeper = Noting("epoch", spent_s=0.0)
+    run_loop(keeper=keeper, strategy_class=Known, epochs=5)
+    assert keeper.best == [0, 1, 4]
+    assert [at.best for at in keeper.taken] == pytest.approx([0.5, 0.7, 0.7, 0.7])
+
+
+def test_the_test_samples_choose_nothing_where_there_are_others(run_loop):
+    class Opposed(Leader):
+        def evaluate(self, batches, num_batches):
+            sums = super().evaluate(batches, num_batches)
+            self.num_calls = getattr(self, "num_calls", 0) + 1
+            is_validation, epoch = self.num_calls % 2 == 1, (self.num_calls - 1) // 2
+            sums.correct = (0.1 * epoch if is_validation else 0.9 - 0.1 * epoch) * sums.samples
+            return sums
+
+    keeper = Noting("epoch", spent_s=0.0)
+    run_loop(keeper=keeper, strategy_class=Opposed, epochs=3, validation=64)
+    assert keeper.best == [0, 1, 2]
+
+
+def test_without_accuracy_the_loss_chooses_and_one_that_is_no_number_never_does(run_loop):
+    losses = iter([2.0, float("nan"), 1.0, 3.0])
+
+    class Uncounted(Leader):
+        def evaluate(self, batches, num_batches):
+            sums = super().evaluate(batches, num_batches)
+            sums.correct, sums.loss = None, next(losses) * sums.samples
+            return sums
+
+    keeper = Noting("epoch", spent_s=0.0)
+    run_loop(keeper=keeper, strategy_class=Uncounted, epochs=4)
+    assert keeper.best == [0, 2]

@@ -89,6 +89,7 @@ def test_ranks_asked_to_leave_do_so_together_after_a_whole_step(tmp_path, start,
     assert [stop["reason"] for stop in stops] == ["stopped", "stopped"]
     assert stops[0]["num_steps"] == stops[1]["num_steps"]
     assert not (run.folder / "model_final.pt").exists(), "an unfinished model is not the final one"
+    assert not (run.folder / "snapshots").exists(), "by hand there is no supervisor that would go on from them"
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="macOS has no real-time signals")
@@ -111,9 +112,14 @@ def test_a_model_that_cannot_be_saved_is_told_and_fails_nothing(tmp_path, train)
     train(run)
     (message,) = run.events(kind="message")
     assert message["level"] == "warning"
-    assert message["text"].startswith("the final model could not be saved: ")
+    assert message["text"] == "model_final.pt could not be saved: Is a directory"
     assert run.stop()["reason"] == "epochs"
-    assert sorted(path.name for path in run.folder.iterdir()) == ["attempts", "model_final.pt", "run.json"]
+    assert sorted(path.name for path in run.folder.iterdir()) == [
+        "attempts",
+        "model_best.pt",
+        "model_final.pt",
+        "run.json",
+    ]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")

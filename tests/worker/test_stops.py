@@ -9,18 +9,20 @@ from engine.worker.stops import AGREE_EVERY_S, Agreement, steps_until_next
 class Ranks:
     """Agreements of several ranks in lockstep: rank 0's word reaches all, and all must make the same collectives."""
 
-    def __init__(self, stop, count=3, step_s=0.01):
+    def __init__(self, stop, count=3, step_s=0.01, snapshot_s=None, begun_at=(0, 0.0)):
         self.now_s = 0.0
         self.step_s = step_s
         self.leaving = [False] * count
         self.num_collectives = [0] * count
         self._words = []
         self._ranks = [
-            Agreement(self._leader(rank), stop, lambda rank=rank: self.leaving[rank], now=lambda: self.now_s)
+            Agreement(
+                self._leader(rank), stop, lambda rank=rank: self.leaving[rank], snapshot_s, now=lambda: self.now_s
+            )
             for rank in range(count)
         ]
         for agreement in self._ranks:
-            agreement.start()
+            agreement.start(*begun_at)
 
     def _leader(self, rank):
         def from_leader(value):
@@ -43,6 +45,21 @@ class Ranks:
             if reason := self.all("after_step", step):
                 return step, reason
         return limit, None
+
+    def take_snapshots(self, first, limit, spent_s):
+        """Train on and take the snapshots that all ranks find due, each in so many seconds; return their steps."""
+        taken = []
+        for step in range(first, limit + 1):
+            self.now_s += self.step_s
+            assert self.all("after_step", step) is None
+            are_due = {agreement.is_snapshot_due for agreement in self._ranks}
+            assert len(are_due) == 1
+            if are_due == {True}:
+                self.now_s += spent_s
+                for agreement in self._ranks:
+                    agreement.note_snapshot(spent_s)
+                taken.append(step)
+        return taken
 
 
 @given(step_s=st.floats(1e-6, 1e3), wait_s=st.floats(-1.0, 1.0), previous=st.sampled_from([1, 2, 64]))
@@ -115,3 +132,37 @@ def test_without_limits_epochs_go_on():
     ranks = Ranks(Stop())
     assert ranks.all("after_training", 0.0) is None
     assert ranks.all("after_evaluation", 1.0) is None
+
+
+@pytest.mark.parametrize("spent_s", [0.0, 2.0])
+def test_a_snapshot_is_due_for_all_ranks_at_the_first_agreement_after_its_time(spent_s):
+    ranks = Ranks(Stop(), step_s=0.01, snapshot_s=10.0)
+    taken = ranks.take_snapshots(1, 5000, spent_s)
+    gaps_s = [(after - before) * 0.01 for before, after in zip([0, *taken], taken, strict=False)]
+    assert len(taken) == 4
+    assert all(10.0 - 1e-6 <= gap_s <= 10.0 + 2 * AGREE_EVERY_S for gap_s in gaps_s)
+
+
+def test_without_an_interval_no_snapshot_is_due_by_time():
+    assert Ranks(Stop(), step_s=1.0).take_snapshots(1, 500, 0.0) == []
+
+
+def test_snapshots_cost_the_minutes_nothing():
+    ranks = Ranks(Stop(minutes=1.0), step_s=0.1, snapshot_s=10.0)
+    assert len(ranks.take_snapshots(1, 590, 7.0)) == 5
+    for step in range(591, 700):
+        ranks.now_s += 0.1
+        if ranks.all("after_step", step) == "minutes":
+            break
+    assert 600 <= step <= 602
+
+
+@pytest.mark.parametrize(("passed_s", "left_s"), [(0.0, 60.0), (45.0, 15.0), (90.0, 1.0)])
+def test_the_minutes_go_on_from_where_an_attempt_was_left(passed_s, left_s):
+    ranks = Ranks(Stop(minutes=1.0), step_s=1.0, begun_at=(700, passed_s))
+    for step in range(701, 800):
+        ranks.now_s += 1.0
+        if ranks.all("after_step", step) == "minutes":
+            break
+    assert step - 700 == left_s
+    assert ranks._ranks[0].passed_s == passed_s + left_s

@@ -4,7 +4,6 @@ import time
 import pytest
 import torch
 
-from engine.worker.snapshot import save_final
 from engine.worker.usage import measure_usage, process_age_s
 
 
@@ -24,12 +23,3 @@ def test_usage_counts_this_process():
     assert after["user_s"] + after["system_s"] >= before["user_s"] + before["system_s"] > 0
     assert after["peak_memory_bytes"] >= 64 * 2**20
     assert after["peak_device_memory_bytes"] is None
-
-
-def test_a_model_is_replaced_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "model_final.pt"
-    save_final(path, {"weight": torch.ones(2)})
-    with pytest.raises(AttributeError):
-        save_final(path, {"weight": lambda: None})  # cannot be pickled
-    assert torch.equal(torch.load(path, weights_only=True)["weight"], torch.ones(2))
-    assert [entry.name for entry in tmp_path.iterdir()] == ["model_final.pt"]

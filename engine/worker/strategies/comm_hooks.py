@@ -14,15 +14,50 @@ from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
 from engine.core.spec import Ddp
+from engine.worker.random_state import pack_numpy_state, unpack_numpy_state
 
-__all__ = ["register_comm_hook"]
+__all__ = ["HookMemory", "register_comm_hook"]
 
 _POWERSGD_FIRST_STEP = 2
 """torch's smallest: the buckets are rebuilt after the first step, and error feedback needs their final form."""
 
 
-def register_comm_hook(model: DistributedDataParallel, ddp: Ddp) -> None:
-    """Register the hook that ``ddp`` names; "none" leaves DDP's own all-reduce."""
+class HookMemory:
+    """What a communication hook remembers from step to step: nothing but for PowerSGD.
+
+    Args:
+        powersgd: its state.
+    """
+
+    _NAMES = ("error_dict", "p_memory_dict", "q_memory_dict")
+
+    def __init__(self, powersgd: powerSGD_hook.PowerSGDState | None = None) -> None:
+        self._powersgd = powersgd
+
+    def state(self) -> dict[str, Any]:
+        """Return it for a snapshot."""
+        if self._powersgd is None:
+            return {}
+        memory: dict[str, Any] = {name: dict(getattr(self._powersgd, name)) for name in self._NAMES}
+        return {**memory, "iter": self._powersgd.iter, "rng": pack_numpy_state(self._powersgd.rng.get_state())}
+
+    def load(self, state: dict[str, Any], device: torch.device) -> None:
+        """Put it back.
+
+        Args:
+            state: of ``state``, its tensors anywhere.
+            device: of the gradients.
+        """
+        if self._powersgd is None:
+            return
+        for memory in self._NAMES:
+            setattr(self._powersgd, memory, {bucket: tensor.to(device) for bucket, tensor in state[memory].items()})
+        self._powersgd.iter = state["iter"]
+        self._powersgd.rng.set_state(unpack_numpy_state(state["rng"]))
+
+
+def register_comm_hook(model: DistributedDataParallel, ddp: Ddp) -> HookMemory:
+    """Register the hook that ``ddp`` names; "none" leaves DDP's own all-reduce. Return what it remembers."""
     if ddp.comm_hook == "powersgd":
         state = powerSGD_hook.PowerSGDState(
             process_group=None,
@@ -30,9 +65,11 @@ def register_comm_hook(model: DistributedDataParallel, ddp: Ddp) -> None:
             start_powerSGD_iter=_POWERSGD_FIRST_STEP,
         )
         model.register_comm_hook(state, powerSGD_hook.powerSGD_hook)
-    elif ddp.comm_hook != "none":
+        return HookMemory(state)
+    if ddp.comm_hook != "none":
         dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}[ddp.comm_hook]
         model.register_comm_hook(None, _compress_to(dtype))
+    return HookMemory()
 
 
 def _compress_to(dtype: torch.dtype) -> Callable[[Any, GradBucket], Future[Tensor]]:

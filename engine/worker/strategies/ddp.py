@@ -15,8 +15,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from engine.worker.strategies.comm_hooks import register_comm_hook
-from engine.worker.strategies.interface import Batch, EvalSums, Phases, StepOutput, Strategy
+from engine.worker.strategies.comm_hooks import HookMemory, register_comm_hook
+from engine.worker.strategies.interface import Batch, EvalSums, Phases, Saved, StepOutput, Strategy
 from engine.worker.strategies.replica import Replica, add_sums, cpu_state, set_lr
 
 __all__ = ["Ddp"]
@@ -40,6 +40,7 @@ class Ddp(Strategy):
         _join(self.context.backend, device, self.context.rank, self.context.world_size)
         self._sync = self.task.config.ddp.gradient_sync
         self._ddp: DistributedDataParallel | None = None
+        self._hook = HookMemory()
         self._replica = Replica(self.task, device, self._wrap)
         self.description = self._describe()
 
@@ -91,6 +92,38 @@ class Ddp(Strategy):
         """See ``Strategy``."""
         return cpu_state(self._replica.model) if self.context.rank == 0 else None
 
+    def shared_state(self) -> dict[str, Any]:
+        """See ``Strategy``: parameters and optimizer are the same on every rank."""
+        return self._replica.state()
+
+    def own_state(self) -> dict[str, Any]:
+        """See ``Strategy``: buffers (BatchNorm's) and what a hook remembers differ between ranks."""
+        buffers = dict(self._replica.model.named_buffers())
+        return {"buffers": buffers, "hook": self._hook.state()}
+
+    def restore(self, saved: Saved) -> None:
+        """See ``Strategy``."""
+        self._replica.load(saved.shared)
+        if saved.own is None:
+            return
+        self._hook.load(saved.own["hook"], self.context.device)
+        with torch.no_grad():
+            for name, buffer in self._replica.model.named_buffers():
+                buffer.copy_(saved.own["buffers"][name])
+
+    def rehearse(self, micro_batches: list[Batch]) -> None:
+        """See ``Strategy``.
+
+        DDP sorts its buckets anew after the first step, and with three ranks or more the place of a gradient in its
+        bucket decides in which order the ranks' values are added.
+        """
+        if self._ddp is None:
+            return
+        for _ in range(2):  # the new order is taken as the second forward pass begins
+            for batch in micro_batches:
+                self._replica.precision.backward(self._replica.compute_loss(batch)[0])
+            self._replica.optimizer.zero_grad()
+
     def close(self) -> None:
         """See ``Strategy``.
 
@@ -116,7 +149,7 @@ class Ddp(Strategy):
             bucket_cap_mb=self._bucket_cap_mb(model),
             gradient_as_bucket_view=True,
         )
-        register_comm_hook(self._ddp, self.task.config.ddp)
+        self._hook = register_comm_hook(self._ddp, self.task.config.ddp)
         return self._ddp
 
     def _bucket_cap_mb(self, model: nn.Module) -> float | None:

@@ -5,10 +5,12 @@ On CUDA that is ``nn.DataParallel``. On the CPU ``nn.DataParallel`` does nothing
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
-from engine.worker.strategies.interface import Batch, Phases, StepOutput
+from engine.worker.strategies.interface import Batch, Phases, Saved, StepOutput
 from engine.worker.strategies.replica import Replica
 from engine.worker.strategies.single import Single
 from engine.worker.strategies.threads import ThreadReplicas
@@ -39,6 +41,23 @@ class Dp(Single):
         if self._threads is None:
             return super().train_step(micro_batches, phases)
         return self._threads.train_step(micro_batches, phases)
+
+    def own_state(self) -> dict[str, Any]:
+        """See ``Strategy``: every device draws its own random numbers."""
+        if self._threads is not None:
+            return self._threads.state()
+        return {"cuda": [torch.cuda.get_rng_state(index) for index in range(self.task.topology.num_devices)]}
+
+    def restore(self, saved: Saved) -> None:
+        """See ``Strategy``."""
+        super().restore(saved)
+        if saved.own is None:
+            return
+        if self._threads is not None:
+            self._threads.load(saved.own)
+            return
+        for index, state in enumerate(saved.own["cuda"]):
+            torch.cuda.set_rng_state(state, index)
 
     def close(self) -> None:
         """See ``Strategy``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["SeededDropout", "seed_dropout"]
+__all__ = ["SeededDropout", "dropout_states", "seed_dropout", "set_dropout_states"]
 
 _CHANNEL_WISE = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 
@@ -18,6 +18,11 @@ class SeededDropout(nn.Module):
         self._keep = 1.0 - probability
         self._is_channel_wise = is_channel_wise
         self._generator = generator
+
+    @property
+    def generator(self) -> torch.Generator:
+        """Where the numbers come from; shared by the layers of a model."""
+        return self._generator
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return ``inputs`` of any shape with zeros drawn in (``[N, C, ...]`` where whole channels are dropped)."""
@@ -41,3 +46,15 @@ def seed_dropout(model: nn.Module, seed: int) -> None:
             if isinstance(child, (nn.Dropout, *_CHANNEL_WISE)):
                 seeded = SeededDropout(child.p, isinstance(child, _CHANNEL_WISE), generator)
                 setattr(parent, name, seeded.train(child.training))
+
+
+def dropout_states(model: nn.Module) -> list[Tensor]:
+    """Return the state of the generator of each seeded dropout layer, in the order of the layers."""
+    return [module.generator.get_state() for module in model.modules() if isinstance(module, SeededDropout)]
+
+
+def set_dropout_states(model: nn.Module, states: list[Tensor]) -> None:
+    """Put back what ``dropout_states`` gave."""
+    layers = [module for module in model.modules() if isinstance(module, SeededDropout)]
+    for layer, state in zip(layers, states, strict=True):
+        layer.generator.set_state(state)

@@ -20,7 +20,7 @@ from engine.core.spec import RunConfig
 from engine.core.topology import Topology
 from engine.worker.context import RankContext
 
-__all__ = ["Batch", "EvalSums", "Phases", "StepOutput", "Strategy", "Task"]
+__all__ = ["Batch", "EvalSums", "Phases", "Saved", "StepOutput", "Strategy", "Task"]
 
 
 class Batch(NamedTuple):
@@ -89,11 +89,30 @@ class EvalSums:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """What a snapshot holds for a rank.
+
+    Attributes:
+        shared: what ``shared_state`` gave on rank 0.
+        own: what ``own_state`` gave on this rank; None where as many ranks as then are not there, and what goes on is
+            not the same run bit for bit.
+        loader: of this rank's data; None with ``own``.
+        random: this rank's random numbers; None with ``own``.
+    """
+
+    shared: dict[str, Any]
+    own: dict[str, Any] | None
+    loader: dict[str, Any] | None
+    random: dict[str, Any] | None
+
+
 class Strategy(ABC):
     """One way of spreading the training over ranks and devices.
 
-    Life: ``set_up`` once, then per epoch ``set_lr``, many ``train_step``, some ``evaluate`` and ``from_leader``; at the
-    end ``model_state`` and ``close``. All of these are collective: every rank calls them in the same order.
+    Life: ``set_up`` once, where a run goes on ``rehearse`` and ``restore``, then per epoch ``set_lr``, many
+    ``train_step``, some ``evaluate`` and ``from_leader``, and between two steps what a snapshot asks for; at the end
+    ``model_state`` and ``close``. All of these are collective: every rank calls them in the same order.
 
     Attributes:
         role: "rank", "driver" or "stage".
@@ -105,9 +124,10 @@ class Strategy(ABC):
     description = ""
     reports = True
 
-    def __init__(self, task: Task, context: RankContext) -> None:
+    def __init__(self, task: Task, context: RankContext, saved: Saved | None = None) -> None:
         self.task = task
         self.context = context
+        self.saved = saved
 
     @abstractmethod
     def set_up(self) -> None:
@@ -153,6 +173,25 @@ class Strategy(ABC):
     @abstractmethod
     def model_state(self) -> dict[str, Any] | None:
         """Return the whole model's state_dict (CPU tensors, the plain model's names) on rank 0, None elsewhere."""
+
+    @abstractmethod
+    def shared_state(self) -> dict[str, Any]:
+        """Return what is the same on all ranks, for a snapshot: whole on rank 0, of no use elsewhere. A collective."""
+
+    def own_state(self) -> dict[str, Any]:
+        """Return what only this rank knows, for a snapshot: tensors and plain values."""
+        return {}
+
+    @abstractmethod
+    def restore(self, saved: Saved) -> None:
+        """Put back what ``shared_state`` and ``own_state`` gave."""
+
+    def rehearse(self, micro_batches: list[Batch]) -> None:  # noqa: B027 (most come to no other state by a first step)
+        """Go once through a step that changes nothing, before ``restore``: what forms in the first step is then there.
+
+        Args:
+            micro_batches: as in ``train_step``.
+        """
 
     def num_parameters(self) -> int:
         """Parameters of the whole model."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from engine.worker.precision import compile_model, make_precision, order_memory
 from engine.worker.strategies.interface import Task
-from engine.worker.strategies.replica import cpu_state
+from engine.worker.strategies.replica import cpu_state, load_part, part_state
 
 __all__ = ["NO_MICRO_BATCH", "Operation", "Span", "Stage", "order_operations"]
 
@@ -141,3 +141,11 @@ class Stage:
     def state(self) -> dict[str, Any]:
         """Copy the part's state_dict to the host."""
         return cpu_state(self.part)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return part and optimizer as they are, for ``load``."""
+        return part_state(self.part, self.optimizer, self._task)
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Put back what ``snapshot`` gave."""
+        load_part(state, self.part, self.optimizer, self._task)

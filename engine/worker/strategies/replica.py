@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from engine.worker.precision import compile_model, make_precision, order_memory
+from engine.worker.strategies.dropout import dropout_states, set_dropout_states
 from engine.worker.strategies.interface import Batch, EvalSums, Phases, StepOutput, Task
 
-__all__ = ["Replica", "add_sums", "cpu_state", "mean_loss", "set_lr"]
+__all__ = ["Replica", "add_sums", "cpu_state", "load_part", "mean_loss", "part_state", "set_lr"]
 
 
 class Replica:
@@ -109,6 +110,20 @@ class Replica:
         correct = found.pop("correct") if task.count_correct else None
         return EvalSums(samples=samples, loss=read[0], correct=correct, metrics=found)
 
+    def state(self) -> dict[str, Any]:
+        """Return model, optimizer and scaler as they are; the tensors are not copied."""
+        return {
+            **part_state(self.model, self.optimizer, self.task),
+            "precision": self.precision.state(),
+            "dropout": dropout_states(self.model),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Put back what ``state`` gave."""
+        load_part(state, self.model, self.optimizer, self.task)
+        self.precision.load(state["precision"])
+        set_dropout_states(self.model, state["dropout"])
+
     def num_parameters(self) -> int:
         """Return the number of parameters of the whole model."""
         return sum(parameter.numel() for parameter in self.model.parameters())
@@ -126,6 +141,30 @@ class Replica:
 def mean_loss(losses: list[Tensor]) -> Tensor:
     """Return the mean of the losses of equal parts."""
     return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+
+
+def part_state(part: nn.Module, optimizer: torch.optim.Optimizer | None, task: Task) -> dict[str, Any]:
+    """Return what a step changes in a part of the model, its optimizer and the loss, as it is; for ``load_part``."""
+    named = part.state_dict()
+    return {
+        "model": named,
+        "loose": {name: buffer for name, buffer in part.named_buffers() if name not in named},  # not persistent
+        "optimizer": None if optimizer is None else optimizer.state_dict(),
+        "loss": task.loss.state_dict() if isinstance(task.loss, nn.Module) else None,
+    }
+
+
+def load_part(state: dict[str, Any], part: nn.Module, optimizer: torch.optim.Optimizer | None, task: Task) -> None:
+    """Put back what ``part_state`` gave."""
+    part.load_state_dict(state["model"])
+    loose = dict(part.named_buffers())
+    with torch.no_grad():
+        for name, value in state["loose"].items():
+            loose[name].copy_(value)
+    if optimizer is not None:
+        optimizer.load_state_dict(state["optimizer"])
+    if isinstance(task.loss, nn.Module):
+        task.loss.load_state_dict(state["loss"])
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

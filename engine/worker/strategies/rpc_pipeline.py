@@ -7,20 +7,23 @@ What differs from ``single``: the gradients are sums over micro-batches (equal u
 statistics of a micro-batch; dropout draws from each stage's own random numbers. With CUDA, tensors travel through
 host memory. The driver computes nothing: its waits are ``bubble``, and it returns from a step when the loss is known,
 while the stages are still at their backward passes; ``settle`` waits for those.
+
+A run that goes on from a snapshot is cut where it was, since measured times would cut it anew. With local autograd it
+is the undisturbed run bit for bit. With distributed autograd no two runs are: there it is so up to rounding.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from engine.worker.context import RankContext
 from engine.worker.strategies import pipeline_evaluate
-from engine.worker.strategies.interface import Batch, EvalSums, Phases, StepOutput, Strategy, Task
+from engine.worker.strategies.interface import Batch, EvalSums, Phases, Saved, StepOutput, Strategy, Task
 from engine.worker.strategies.pipeline_distributed import DistributedDriver, DistributedStage
 from engine.worker.strategies.pipeline_local import LocalDriver, LocalStage
 from engine.worker.strategies.pipeline_split import Split, make_split, take_stage
@@ -36,8 +39,8 @@ MIN_RPC_THREADS = 16
 class RpcPipeline(Strategy):
     """Driver or stage of a pipeline over torch.distributed.rpc; see the module."""
 
-    def __init__(self, task: Task, context: RankContext) -> None:
-        super().__init__(task, context)
+    def __init__(self, task: Task, context: RankContext, saved: Saved | None = None) -> None:
+        super().__init__(task, context, saved)
         self._config = task.config.rpc_pipeline
         self._num_stages = self._config.num_stages
         if context.world_size != self._num_stages + 1:
@@ -54,6 +57,7 @@ class RpcPipeline(Strategy):
         self._device = context.device
         self._wire = Wire(context.rank, context.world_size)
         self._call = 0
+        self._stages: tuple[tuple[str, ...], ...] = ()
         self._is_broken = False
         self._driver: LocalDriver | DistributedDriver | None = None
         self._worker: LocalStage | DistributedStage | None = None
@@ -77,6 +81,7 @@ class RpcPipeline(Strategy):
             call = self._next_call()
             if self._is_driver:
                 split, self.description = self._plan_split()
+                self._stages = split.stages
                 self._wire.send_all_stages(Key(call, "split"), (split.stages, self.description))
                 for index in range(self._num_stages):
                     self._wire.inbox.take(Key(call, "ready", index))
@@ -161,6 +166,25 @@ class RpcPipeline(Strategy):
                 state |= self._wire.inbox.take(Key(call, "state", index))
             return state
 
+    def shared_state(self) -> dict[str, Any]:
+        """See ``Strategy``: where the model was cut (measured times decide it anew), and the whole model."""
+        model = self.model_state()
+        return {"model": model, "stages": [list(names) for names in self._stages]}
+
+    def own_state(self) -> dict[str, Any]:
+        """See ``Strategy``: a stage has its part and its optimizer, the driver nothing."""
+        return {} if self._stage is None else self._stage.snapshot()
+
+    def restore(self, saved: Saved) -> None:
+        """See ``Strategy``; with another number of stages the optimizers begin anew."""
+        if self._stage is None:
+            return
+        if saved.own is not None:
+            self._stage.load(saved.own)
+            return
+        names = self._stage.part.state_dict().keys()
+        self._stage.part.load_state_dict({name: saved.shared["model"][name] for name in names})
+
     def close(self) -> None:
         """Leave the RPC group: together with the other ranks, or after an error at once."""
         self._wire.close(is_clean=not self._is_broken)
@@ -181,7 +205,7 @@ class RpcPipeline(Strategy):
         size = max(1, self.task.topology.global_batch_size // parts)
         with torch.random.fork_rng():
             sample = torch.randn(size, *self.task.input_shape).to(self._device)
-        split = make_split(model.to(self._device), sample, self._config.split, self._num_stages)
+        split = make_split(model.to(self._device), sample, self._wanted_split(), self._num_stages)
         words = [
             split.describe(self._num_micro_batches),
             f"{self._config.schedule} of {self._config.num_micro_batches} micro-batches",
@@ -192,6 +216,11 @@ class RpcPipeline(Strategy):
         if config.device != "cpu" and torch.cuda.is_available():
             words.append("balance measured on the driver's CPU")
         return split, "; ".join(words)
+
+    def _wanted_split(self) -> Literal["auto"] | list[str]:
+        """As the configuration says; a run that goes on is cut where it was."""
+        stages = self.saved.shared.get("stages") if self.saved is not None and self.saved.own is not None else None
+        return self._config.split if not stages else [names[0] for names in stages[1:]]
 
     def _make_driver(self) -> LocalDriver | DistributedDriver:
         if self._config.autograd == "local":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from engine.worker.strategies.interface import Batch, EvalSums, Phases, StepOutput, Strategy
+from engine.worker.strategies.interface import Batch, EvalSums, Phases, Saved, StepOutput, Strategy
 from engine.worker.strategies.replica import Replica, cpu_state, set_lr
 
 __all__ = ["Single"]
@@ -39,3 +39,11 @@ class Single(Strategy):
     def model_state(self) -> dict[str, Any] | None:
         """See ``Strategy``."""
         return cpu_state(self._replica.model)
+
+    def shared_state(self) -> dict[str, Any]:
+        """See ``Strategy``."""
+        return self._replica.state()
+
+    def restore(self, saved: Saved) -> None:
+        """See ``Strategy``."""
+        self._replica.load(saved.shared)

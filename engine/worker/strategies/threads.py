@@ -3,6 +3,10 @@
 Each replica has modules and gradients of its own and its parameters share the storage of the first one's, so nothing is
 copied between steps. ``functional_call`` on one shared module would not do: it swaps parameters in place, which threads
 see of each other.
+
+Dropout layers draw from generators of their own, which a snapshot holds. What else draws random numbers in the threads
+(``nn.LSTM(dropout=...)``) shares torch's generator in no fixed order: no run of such a model repeats another bit for
+bit, nor does one that goes on from a snapshot.
 """
 
 from __future__ import annotations
@@ -13,12 +17,13 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from engine.worker.precision import compile_model
-from engine.worker.strategies.dropout import seed_dropout
+from engine.worker.strategies.dropout import dropout_states, seed_dropout, set_dropout_states
 from engine.worker.strategies.interface import Batch, Phases, StepOutput
 from engine.worker.strategies.replica import Replica, mean_loss
 
@@ -95,6 +100,20 @@ class ThreadReplicas:
         for gradients in others:
             pairs = [(a, b) for a, b in zip(first, gradients, strict=True) if a is not None and b is not None]
             torch._foreach_add_([a for a, _ in pairs], [b for _, b in pairs])
+
+    def state(self) -> dict[str, Any]:
+        """Return what every replica has for itself: its random numbers and its buffers, as they are."""
+        return {
+            "dropout": [dropout_states(model) for model in self._models],
+            "buffers": [dict(model.named_buffers()) for model in self._models],
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Put back what ``state`` gave."""
+        for model, numbers, buffers in zip(self._models, state["dropout"], state["buffers"], strict=True):
+            set_dropout_states(model, numbers)
+            for name, buffer in model.named_buffers():
+                buffer.copy_(buffers[name])
 
     def close(self) -> None:
         """End the threads."""

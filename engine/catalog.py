@@ -20,6 +20,11 @@ STRATEGIES = {
         "engine.worker.strategies.rpc_pipeline:RpcPipeline",
         "stages on RPC workers, micro-batches in flight",
     ),
+    "fsdp": ("engine.worker.strategies.fsdp:Fsdp", "fully_shard: parameters, gradients and optimizer in shards"),
+    "pipeline": (
+        "engine.worker.strategies.pipeline:Pipeline",
+        "torch.distributed.pipelining: a stage per rank, GPipe or 1F1B",
+    ),
 }
 
 STRATEGY_TRAITS = {
@@ -27,6 +32,8 @@ STRATEGY_TRAITS = {
     "dp": StrategyTraits(is_one_process=True, devices_from="dp.num_replicas"),
     "ddp": StrategyTraits(),
     "rpc_pipeline": StrategyTraits(devices_from="rpc_pipeline.num_stages", num_driver_ranks=1, is_data_parallel=False),
+    "fsdp": StrategyTraits(),
+    "pipeline": StrategyTraits(is_data_parallel=False, min_ranks=2),
 }
 
 MODELS = {

@@ -14,8 +14,8 @@ Run = tuple[Mapping[str, Any], Mapping[str, Any]]
 """``run.json`` and ``summary.json``."""
 
 _OF_THE_STRATEGY = {
-    "strategy", "world_size", "nodes", "dp", "ddp", "rpc_pipeline", "seed", "seed_policy", "backend", "timeout", "env",
-    "setup", "python", "data_root", "global_batch_size", "local_batch_size", "lr_scaling",
+    "strategy", "world_size", "nodes", "dp", "ddp", "rpc_pipeline", "fsdp", "pipeline", "seed", "seed_policy",
+    "backend", "timeout", "env", "setup", "python", "data_root", "global_batch_size", "local_batch_size", "lr_scaling",
 }  # fmt: skip
 """Keys that differ because the strategy or its size does, or whose effect is compared as a size (batch, rate) below."""
 

@@ -16,7 +16,7 @@ from engine.core.wording import list_names, plain
 __all__ = ["BaselineChoice", "choose_baselines", "default_baseline"]
 
 _SCALE_KEYS = ("world_size", "nodes")
-_SCALE_TABLES = ("dp", "ddp", "rpc_pipeline")
+_SCALE_TABLES = ("dp", "ddp", "rpc_pipeline", "fsdp", "pipeline")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ def default_baseline(points: Sequence[DraftPoint]) -> PartialPoint:
 def choose_baselines(points: Sequence[DraftPoint], partial: PartialPoint, axes: Sequence[Axis]) -> list[BaselineChoice]:
     """Choose for each point, among the points that fit ``partial``, the one that equals it on all other axes.
 
-    Axes of scale (``world_size``, ``nodes``, ``dp.*``, ``ddp.*``, ``rpc_pipeline.*``) need not be equal. Of several the
+    Axes of scale (``world_size``, ``nodes``, ``dp.*``, ``ddp.*`` and the like) need not be equal. Of several the
     one with the fewest devices is taken, and of those the one that is equal on the axes of scale too.
     """
     compared = _compared_paths(partial, axes)

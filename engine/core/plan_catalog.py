@@ -17,12 +17,14 @@ class StrategyTraits:
         devices_from: the dotted key that holds its number of devices; "" where each rank is a device.
         num_driver_ranks: ranks that only drive and compute nothing.
         is_data_parallel: whether the devices share each global batch.
+        min_ranks: with fewer it is not itself.
     """
 
     is_one_process: bool = False
     devices_from: str = ""
     num_driver_ranks: int = 0
     is_data_parallel: bool = True
+    min_ranks: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

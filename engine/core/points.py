@@ -27,7 +27,7 @@ __all__ = ["DraftPoint", "PointMaker"]
 
 SMOKE_STEPS = 5
 
-_TOPOLOGY_KEYS = frozenset({"strategy", "world_size", "nodes", "dp", "rpc_pipeline", "slow"}) | {
+_TOPOLOGY_KEYS = frozenset({"strategy", "world_size", "nodes", "dp", "rpc_pipeline", "pipeline", "slow"}) | {
     "global_batch_size",
     "local_batch_size",
     "gradient_accumulation_steps",
@@ -153,6 +153,12 @@ class PointMaker:
             given = [f"{key} = {plain(getattr(config, key))}" for key in wrong]
             if wrong and self._differ([("strategy",)], [(key,) for key in wrong], combination):
                 return config, f"strategy {config.strategy} is one process, not {' and '.join(given)}"
+        world_size = config.world_size
+        if isinstance(world_size, int) and world_size < traits.min_ranks:
+            if "world_size" not in values:
+                return config.model_copy(update={"world_size": traits.min_ranks}), ""
+            if self._differ([("strategy",)], [("world_size",)], combination):
+                return config, f"strategy {config.strategy} needs world_size >= {traits.min_ranks}"
         if traits.num_driver_ranks and traits.devices_from:
             return self._settle_driver(config, traits, values, combination)
         return config, ""

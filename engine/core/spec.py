@@ -16,7 +16,9 @@ from engine.core.snapshot_rule import SnapshotRule, parse_rule
 __all__ = [
     "Ddp",
     "Dp",
+    "Fsdp",
     "Optimizer",
+    "Pipeline",
     "RpcPipeline",
     "RunConfig",
     "RunSpec",
@@ -132,6 +134,24 @@ class RpcPipeline(Strict):
     schedule: Literal["gpipe", "1f1b"] = "gpipe"
 
 
+class Fsdp(Strict):
+    """Fully sharded data parallel (``fully_shard``)."""
+
+    shard: Literal["children", "whole"] = "children"
+    """What is gathered at once: each child of the model by itself, or the model as a whole."""
+    reshard_after_forward: bool = True
+    """Forget gathered parameters after the forward pass and gather them again (less memory, more traffic)."""
+
+
+class Pipeline(Strict):
+    """The model in stages, one a rank, by torch.distributed.pipelining; ``world_size`` is the number of stages."""
+
+    num_micro_batches: Positive = 4
+    split: Literal["auto"] | list[str] = "auto"
+    """``auto`` balances stages by measured time; else the names of the layers that begin stage 1, 2, ..."""
+    schedule: Literal["gpipe", "1f1b"] = "gpipe"
+
+
 class Slow(Strict):
     """A straggler made on purpose: ``slow = { rank = 1, phase = "forward", delay_s = 0.02 }``."""
 
@@ -217,6 +237,8 @@ class RunConfig(Strict):
     dp: Dp = Dp()
     ddp: Ddp = Ddp()
     rpc_pipeline: RpcPipeline = RpcPipeline()
+    fsdp: Fsdp = Fsdp()
+    pipeline: Pipeline = Pipeline()
     slow: Slow | None = None
 
     snapshot: Snapshot = Snapshot()

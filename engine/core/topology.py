@@ -43,6 +43,7 @@ def make_topology(config: RunConfig, traits: StrategyTraits, *, num_gpus: int = 
     _check_ranks(config, traits, world_size, num_devices)
     num_data_parallel = num_devices if traits.is_data_parallel else 1
     global_batch_size, local_batch_size = _batch_sizes(config, num_data_parallel)
+    _check_micro_batches(config, world_size, local_batch_size)
     factor = {"none": 1.0, "linear": float(num_data_parallel), "sqrt": num_data_parallel**0.5}[config.lr_scaling]
     return Topology(
         world_size=world_size,
@@ -76,10 +77,30 @@ def _check_ranks(config: RunConfig, traits: StrategyTraits, world_size: int, num
             f"world_size = {num_devices + traits.num_driver_ranks} "
             f"(the stages and {traits.num_driver_ranks} driver), not {world_size}"
         )
+    if world_size < traits.min_ranks:
+        raise ValueError(f"strategy {name} needs world_size >= {traits.min_ranks}, not {world_size}")
     if config.nodes > world_size or world_size % config.nodes:
         raise ValueError(f"world_size {world_size} cannot be shared evenly by {config.nodes} nodes")
     if config.slow is not None and config.slow.rank >= world_size:
         raise ValueError(f"slow.rank {config.slow.rank} does not exist: world_size is {world_size}")
+
+
+def _check_micro_batches(config: RunConfig, world_size: int, local_batch_size: int) -> None:
+    """The buffers that torch.distributed.pipelining sends from have one shape for all micro-batches."""
+    if config.strategy != "pipeline":
+        return
+    number = config.pipeline.num_micro_batches
+    if local_batch_size % number:
+        given = "global_batch_size" if config.local_batch_size is None else "local_batch_size"
+        raise ValueError(
+            f"pipeline.num_micro_batches {number} does not divide {given}: the {local_batch_size} samples of a step's "
+            "pass must be equal parts"
+        )
+    if config.pipeline.schedule == "1f1b" and number < world_size:
+        raise ValueError(
+            f"pipeline.schedule 1f1b needs at least as many micro-batches as stages: pipeline.num_micro_batches "
+            f"{number} is less than world_size {world_size}"
+        )
 
 
 def _batch_sizes(config: RunConfig, num_data_parallel: int) -> tuple[int, int]:

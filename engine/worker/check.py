@@ -26,14 +26,15 @@ from engine.core.topology import Topology, make_topology
 from engine.worker.context import RankContext, read_context
 from engine.worker.datasets.bundle import DatasetBundle, load_bundle
 from engine.worker.own_code import describe_error
-from engine.worker.strategies.pipeline_split import cut_by_name
+from engine.worker.strategies.pipeline_split import STAGES_KEYS, cut_by_name
 from engine.worker.task import build_task
 from engine.worker.trial import Trial, try_step
 
 __all__ = ["check_runs", "main"]
 
 _NOT_IN_TRIAL = {"strategy", "world_size", "nodes", "launcher", "backend", "cores_per_rank", "epochs", "stop"}
-_NOT_IN_TRIAL |= {"evaluation", "evaluate_every", "lr_scaling", "scheduler", "dp", "ddp", "rpc_pipeline", "slow"}
+_NOT_IN_TRIAL |= {"evaluation", "evaluate_every", "lr_scaling", "scheduler", "slow"}
+_NOT_IN_TRIAL |= {"dp", "ddp", "rpc_pipeline", "fsdp", "pipeline"}
 _NOT_IN_TRIAL |= {"timeout", "python", "env", "setup", "seed_policy", "global_batch_size", "local_batch_size"}
 
 
@@ -141,7 +142,7 @@ class _Checker:
             facts.problems.append(trial)
             return
         facts.trial = trial
-        facts.problems += _split_problems(spec.config, trial)
+        facts.problems += _split_problems(spec.config, topology, trial)
 
     def _load(self, spec: RunSpec) -> DatasetBundle | str:
         config = spec.config
@@ -202,8 +203,8 @@ def _environment_problems(config: RunConfig) -> list[str]:
         problems.append('backend = "nccl", but this torch is built without NCCL')
     if config.strategy == "rpc_pipeline" and not _has_rpc():
         problems.append("strategy rpc_pipeline needs torch.distributed.rpc, and this torch is built without it")
-    if config.strategy == "rpc_pipeline" and config.precision == "fp16":
-        problems.append("strategy rpc_pipeline takes precision fp32 or bf16")
+    if config.strategy in STAGES_KEYS and config.precision == "fp16":
+        problems.append(f"strategy {config.strategy} takes precision fp32 or bf16")
     return problems
 
 
@@ -217,19 +218,21 @@ def _device_problems(config: RunConfig, topology: Topology, num_gpus: int) -> li
     ]
 
 
-def _split_problems(config: RunConfig, trial: Trial) -> list[str]:
+def _split_problems(config: RunConfig, topology: Topology, trial: Trial) -> list[str]:
     """Whether the model can be cut as the pipeline's table says."""
-    if config.strategy != "rpc_pipeline":
+    strategy = config.strategy
+    if strategy not in STAGES_KEYS:
         return []
-    table = config.rpc_pipeline
+    table = config.pipeline if strategy == "pipeline" else config.rpc_pipeline
+    num_stages = topology.num_devices
     if not trial.is_sequential:
-        return [f"strategy rpc_pipeline cuts an nn.Sequential between its children; model {config.model} is none"]
+        return [f"strategy {strategy} cuts an nn.Sequential between its children; model {config.model} is none"]
     if table.split == "auto":
-        if len(trial.layers) < table.num_stages:
-            return [f"rpc_pipeline.num_stages {table.num_stages} is more than the model's {len(trial.layers)} layers"]
+        if len(trial.layers) < num_stages:
+            return [f"{STAGES_KEYS[strategy]} {num_stages} is more than the model's {len(trial.layers)} layers"]
         return []
     try:
-        cut_by_name(trial.layers, table.split, table.num_stages)
+        cut_by_name(trial.layers, table.split, num_stages, strategy)
     except ValueError as error:
         return [str(error)]
     return []

@@ -326,6 +326,38 @@ class TestPipelineRanks:
         assert [run.config.world_size for run in fixed.runs] == [3]
 
 
+class TestTorchPipeline:
+    def run(self, body):
+        return plan(X + 'strategy = "pipeline"\n' + body).runs[0]
+
+    def test_a_rank_is_a_stage_and_two_are_the_least(self):
+        assert self.run("").config.world_size == 2
+        assert self.run("world_size = 4\n").num_devices == 4
+        (problem,) = problems_of(X + 'strategy = "pipeline"\nworld_size = 1\n')
+        assert "strategy pipeline needs world_size >= 2, not 1" in problem
+
+    def test_too_few_ranks_by_the_matrix_are_left_out(self):
+        experiment = only_experiment(X + '[experiment.matrix]\nstrategy = ["ddp", "pipeline"]\nworld_size = [1, 2]\n')
+        assert [run.id.split("-r0")[0] for run in experiment.runs] == ["ddp-w1", "ddp-w2", "pipeline-w2"]
+        assert any("pipeline needs world_size >= 2" in note for note in experiment.notes)
+
+    def test_the_stages_do_not_share_a_batch(self):
+        config = 'strategy = "pipeline"\nworld_size = 2\nlr_scaling = "linear"\n'
+        (run,) = plan(X + config).runs
+        assert (run.num_devices, run.config.global_batch_size) == (2, 64)
+
+    @pytest.mark.parametrize(
+        ("body", "message"),
+        [
+            ("pipeline.num_micro_batches = 5\n", "pipeline.num_micro_batches 5 does not divide global_batch_size"),
+            ('world_size = 8\npipeline.schedule = "1f1b"\n', "pipeline.num_micro_batches 4 is less than world_size 8"),
+        ],
+    )
+    def test_what_torch_would_refuse_is_refused_before(self, body, message):
+        (problem,) = problems_of(X + 'strategy = "pipeline"\n' + body)
+        assert message in problem
+
+
 class TestErrors:
     def test_all_are_said_at_once_each_at_its_line(self):
         body = """\

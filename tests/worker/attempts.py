@@ -110,7 +110,7 @@ class Trial:
                 environment=rank_environment(rank, self.world_size, **more),
                 folder=str(self.paths.root),
                 errors=str(attempt.root / f"rank{rank}.err"),
-                store=str(attempt.root / "store") if strategy == "ddp" else "",
+                store=str(attempt.root / "store") if strategy in ("ddp", "fsdp", "pipeline") else "",
                 signal=signal,
                 room_bytes=room_bytes,
             )

@@ -100,6 +100,19 @@ def test_a_split_that_the_model_does_not_allow_is_found(table, message):
     assert any(message in line for line in found), found
 
 
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"world_size": 8, "global_batch_size": 64}, "world_size 8 is more than the model's 6 layers"),
+        ({"world_size": 2, "pipeline": {"split": ["fc9"]}}, "pipeline.split: no layer 'fc9'"),
+        ({"world_size": 2, "precision": "fp16"}, "strategy pipeline takes precision fp32 or bf16"),
+    ],
+)
+def test_what_torchs_pipeline_cannot_cut_or_compute_is_found(config, message):
+    found = problems(strategy="pipeline", **config)
+    assert any(message in line for line in found), found
+
+
 def test_a_model_whose_children_do_not_make_it_up_cannot_be_a_pipeline(tmp_path):
     (tmp_path / "own_checked.py").write_text(
         "from torch import nn\n"

@@ -57,6 +57,21 @@ CASES = {
         "gradient_accumulation_steps": 2,
     },
     "ddp, 3 ranks, powersgd": {"strategy": "ddp", "world_size": 3, "ddp": {"comm_hook": "powersgd"}},
+    "fsdp, 2 ranks": {"strategy": "fsdp", "world_size": 2},
+    "fsdp, 3 ranks, adam, accumulation": {
+        "strategy": "fsdp",
+        "world_size": 3,
+        "gradient_accumulation_steps": 2,
+        **LENET,
+        **ADAM,
+    },
+    "pipeline, split auto": {"strategy": "pipeline", "world_size": 2},
+    "pipeline, 1f1b, adam, 3 stages": {
+        "strategy": "pipeline",
+        "world_size": 3,
+        "pipeline": {"schedule": "1f1b", "num_micro_batches": 6},
+        **ADAM,
+    },
     "rpc_pipeline, split auto": {
         "strategy": "rpc_pipeline",
         "world_size": 3,

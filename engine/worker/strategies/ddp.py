@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any
 
 import torch
@@ -16,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from engine.worker.strategies.comm_hooks import HookMemory, register_comm_hook
-from engine.worker.strategies.interface import Batch, EvalSums, Phases, Saved, StepOutput, Strategy
-from engine.worker.strategies.replica import Replica, add_sums, cpu_state, set_lr
+from engine.worker.strategies.group import GroupStrategy
+from engine.worker.strategies.interface import Batch, EvalSums, Phases, Saved, StepOutput
+from engine.worker.strategies.replica import Replica, add_sums, cpu_state, load_buffers, set_lr, share_buffers
 
 __all__ = ["Ddp"]
 
@@ -25,7 +25,7 @@ _MB = 1024 * 1024
 _TORCH_BUCKET_CAP_MB = 25.0
 
 
-class Ddp(Strategy):
+class Ddp(GroupStrategy):
     """DistributedDataParallel, or one collective per parameter after the backward pass.
 
     Every rank's share of a global batch has the same size, so the mean of the ranks' gradients is the gradient of the
@@ -33,20 +33,14 @@ class Ddp(Strategy):
     """
 
     def set_up(self) -> None:
-        """See ``Strategy``. Joins by torchrun's environment, or uses a process group that is there already."""
-        device = self.context.device
-        self.reports = self.context.rank == 0
+        """See ``Strategy``."""
+        self.join()
         self._engine = _find_engine()
-        _join(self.context.backend, device, self.context.rank, self.context.world_size)
         self._sync = self.task.config.ddp.gradient_sync
         self._ddp: DistributedDataParallel | None = None
         self._hook = HookMemory()
-        self._replica = Replica(self.task, device, self._wrap)
+        self._replica = Replica(self.task, self.context.device, self._wrap)
         self.description = self._describe()
-
-    def data_share(self) -> tuple[int, int]:
-        """See ``Strategy``."""
-        return self.context.rank, self.context.world_size
 
     def train_step(self, micro_batches: list[Batch], phases: Phases) -> StepOutput:
         """See ``Strategy``.
@@ -65,20 +59,8 @@ class Ddp(Strategy):
 
     def evaluate(self, batches: Iterable[Batch], num_batches: int) -> EvalSums:  # noqa: ARG002 (one collective, at the end)
         """See ``Strategy``."""
-        self._share_buffers()
+        share_buffers(self._replica.model)
         return add_sums(self._replica.evaluate(batches), self.sum_over_ranks)
-
-    def sum_over_ranks(self, values: list[float]) -> list[float]:
-        """See ``Strategy``."""
-        sums = torch.tensor(values, dtype=torch.float64)
-        dist.all_reduce(sums)
-        return sums.tolist()
-
-    def from_leader(self, value: float) -> float:
-        """See ``Strategy``."""
-        word = torch.tensor(value, dtype=torch.float64)
-        dist.broadcast(word, 0)
-        return word.item()
 
     def set_lr(self, lr: float) -> None:
         """See ``Strategy``."""
@@ -107,9 +89,7 @@ class Ddp(Strategy):
         if saved.own is None:
             return
         self._hook.load(saved.own["hook"], self.context.device)
-        with torch.no_grad():
-            for name, buffer in self._replica.model.named_buffers():
-                buffer.copy_(saved.own["buffers"][name])
+        load_buffers(self._replica.model, saved.own["buffers"])
 
     def rehearse(self, micro_batches: list[Batch]) -> None:
         """See ``Strategy``.
@@ -133,9 +113,7 @@ class Ddp(Strategy):
         self._ddp = None
         self.__dict__.pop("_replica", None)
         gc.collect()
-        if dist.is_initialized():
-            with suppress(Exception):  # the training is over; a peer that left in haste is no reason to fail
-                dist.destroy_process_group()
+        self.leave()
 
     def _wrap(self, model: nn.Module) -> nn.Module:
         if self._sync != "bucketed":
@@ -165,8 +143,7 @@ class Ddp(Strategy):
         return self.task.config.ddp.comm_hook == "powersgd" and self.context.backend == "gloo"
 
     def _describe(self) -> str:
-        ddp, world_size = self.task.config.ddp, self.context.world_size
-        ranks = f"{world_size} rank{'s' if world_size > 1 else ''} over {self.context.backend}"
+        ddp, ranks = self.task.config.ddp, self.describe_ranks()
         if self._sync != "bucketed":
             word = {"allreduce": "all_reduce", "allgather": "all_gather and mean"}[self._sync]
             return f"{ranks}, plain module, one {word} per parameter after the backward pass"
@@ -201,24 +178,7 @@ class Ddp(Strategy):
                 dist.all_gather(parts, gradient)
                 torch.mean(torch.stack(parts), 0, out=gradient)
 
-    def _share_buffers(self) -> None:
-        """Evaluate the model that rank 0 would save: running statistics differ between ranks."""
-        for buffer in self._replica.model.buffers():
-            dist.broadcast(buffer, 0)
-
 
 def _find_engine() -> Any:
     engine = getattr(torch.autograd.Variable, "_execution_engine", None)
     return engine if hasattr(engine, "queue_callback") else None
-
-
-def _join(backend: str, device: torch.device, rank: int, world_size: int) -> None:
-    """Join the process group. Beside nccl there is gloo for the few words on the CPU that ranks agree with."""
-    if dist.is_initialized():
-        return
-    dist.init_process_group(
-        "cpu:gloo,cuda:nccl" if backend == "nccl" else backend,
-        rank=rank,
-        world_size=world_size,
-        device_id=device if backend == "nccl" else None,
-    )

@@ -11,7 +11,7 @@ from engine.worker.strategies.interface import Batch, EvalSums, Task
 from engine.worker.strategies.pipeline_stage import Stage
 from engine.worker.strategies.pipeline_wire import Key, Wire
 
-__all__ = ["drive", "serve"]
+__all__ = ["SumsAdder", "drive", "serve"]
 
 
 def drive(wire: Wire, call: int, batches: Iterable[Batch], num_stages: int) -> EvalSums:
@@ -33,7 +33,7 @@ def drive(wire: Wire, call: int, batches: Iterable[Batch], num_stages: int) -> E
 def serve(wire: Wire, call: int, stage: Stage, task: Task, index: int, num_stages: int) -> None:
     """Pass batches on until the end mark; the last stage adds up and answers the driver."""
     is_last = index == num_stages - 1
-    adder = _Adder(task)
+    adder = SumsAdder(task)
     num_seen = 0
     stage.part.eval()
     with torch.no_grad():
@@ -54,7 +54,7 @@ def serve(wire: Wire, call: int, stage: Stage, task: Task, index: int, num_stage
         wire.send(index + 2, Key(call, "E", num_seen), None)
 
 
-class _Adder:
+class SumsAdder:
     """Adds up loss, correct samples and metrics in double precision, read from the device once."""
 
     def __init__(self, task: Task) -> None:
@@ -63,6 +63,7 @@ class _Adder:
         self._totals: dict[str, Tensor] = {}
 
     def add(self, outputs: Tensor, targets: Tensor) -> None:
+        """Add a batch: outputs ``[B, ...]``, targets ``[B]``, on one device."""
         self._samples += len(targets)
         self._add("loss", self._task.loss(outputs, targets).float() * len(targets))
         if self._task.count_correct is not None:
@@ -75,6 +76,7 @@ class _Adder:
         self._totals[name] = self._totals[name] + value if name in self._totals else value
 
     def sums(self) -> EvalSums:
+        """Return the sums so far."""
         totals = {name: float(value) for name, value in self._totals.items()}
         return EvalSums(
             samples=self._samples,

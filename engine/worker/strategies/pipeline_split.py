@@ -13,10 +13,21 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-__all__ = ["LayerCost", "Split", "cut_balanced", "cut_by_name", "make_split", "measure_layers", "take_stage"]
+__all__ = [
+    "STAGES_KEYS",
+    "LayerCost",
+    "Split",
+    "cut_balanced",
+    "cut_by_name",
+    "make_split",
+    "measure_layers",
+    "take_stage",
+]
 
 NEARLY = 1.05
 """Splits whose slowest stage is this near to the best are told apart by what they must send."""
+STAGES_KEYS = {"rpc_pipeline": "rpc_pipeline.num_stages", "pipeline": "world_size"}
+"""Strategy, which is also the name of its table -> the key that holds its number of stages."""
 MAX_CUTS = 200_000
 """Sets of borders looked at one by one; beyond that the greedy cut is as good as the measurement."""
 
@@ -74,20 +85,22 @@ class Split:
         )
 
 
-def layer_names(model: nn.Module) -> list[str]:
+def layer_names(model: nn.Module, table: str = "rpc_pipeline") -> list[str]:
     """Return the names of the children that a model can be cut between.
+
+    Args:
+        model: to be cut.
+        table: the strategy and its table in the experiment file, for messages.
 
     Raises:
         ValueError: the model is no ``nn.Sequential``: the order in which its children run is not known.
     """
     if not isinstance(model, nn.Sequential):
-        raise ValueError(
-            f"strategy rpc_pipeline cuts an nn.Sequential between its children; {type(model).__name__} is none"
-        )
+        raise ValueError(f"strategy {table} cuts an nn.Sequential between its children; {type(model).__name__} is none")
     return [name for name, _ in model.named_children()]
 
 
-def cut_by_name(names: Sequence[str], begins: Sequence[str], num_stages: int) -> list[int]:
+def cut_by_name(names: Sequence[str], begins: Sequence[str], num_stages: int, table: str = "rpc_pipeline") -> list[int]:
     """Turn the names of the layers that begin stage 1, 2, ... into positions in ``names``.
 
     Raises:
@@ -96,26 +109,26 @@ def cut_by_name(names: Sequence[str], begins: Sequence[str], num_stages: int) ->
     allowed = ", ".join(names)
     for begin in begins:
         if begin not in names:
-            raise ValueError(f"rpc_pipeline.split: no layer {begin!r}; the layers are {allowed}")
+            raise ValueError(f"{table}.split: no layer {begin!r}; the layers are {allowed}")
     if len(begins) != num_stages - 1:
         raise ValueError(
-            f"rpc_pipeline.split names {len(begins)} layers, but {num_stages} stages need {num_stages - 1}: "
+            f"{table}.split names {len(begins)} layers, but {num_stages} stages need {num_stages - 1}: "
             "the layers that begin stage 1, 2, ..."
         )
     cuts = [list(names).index(begin) for begin in begins]
     if cuts != sorted(set(cuts)) or cuts[0] == 0:
-        raise ValueError(f"rpc_pipeline.split must name layers after the first, in the order of the model: {allowed}")
+        raise ValueError(f"{table}.split must name layers after the first, in the order of the model: {allowed}")
     return cuts
 
 
-def cut_balanced(costs: Sequence[LayerCost], num_stages: int) -> list[int]:
+def cut_balanced(costs: Sequence[LayerCost], num_stages: int, table: str = "rpc_pipeline") -> list[int]:
     """Choose the cuts whose slowest stage is fastest; of nearly equal ones, those that send least.
 
     Raises:
         ValueError: fewer layers than stages.
     """
     if len(costs) < num_stages:
-        raise ValueError(f"rpc_pipeline.num_stages {num_stages} is more than the model's {len(costs)} layers")
+        raise ValueError(f"{STAGES_KEYS[table]} {num_stages} is more than the model's {len(costs)} layers")
     candidates = _all_cuts(len(costs), num_stages) or [_greedy_cuts(costs, num_stages)]
     slowest = [max(_stage_times(costs, cuts)) for cuts in candidates]
     near = [
@@ -156,7 +169,13 @@ def _stage_times(costs: Sequence[LayerCost], cuts: Sequence[int]) -> list[float]
 
 
 def make_split(
-    model: nn.Module, sample: Tensor, split: Literal["auto"] | list[str], num_stages: int, *, budget_s: float = 1.0
+    model: nn.Module,
+    sample: Tensor,
+    split: Literal["auto"] | list[str],
+    num_stages: int,
+    *,
+    table: str = "rpc_pipeline",
+    budget_s: float = 1.0,
 ) -> Split:
     """Cut ``model`` as the configuration says and measure what each stage costs.
 
@@ -165,15 +184,16 @@ def make_split(
         sample: inputs of one micro-batch, ``[B, ...]``.
         split: "auto" or the layers that begin stage 1, 2, ...
         num_stages: at least 2.
+        table: the strategy and its table in the experiment file, for messages.
         budget_s: time for measuring beyond the first passes.
 
     Raises:
         ValueError: the model or the names do not allow it.
     """
-    names = layer_names(model)
-    cuts = None if split == "auto" else cut_by_name(names, split, num_stages)
+    names = layer_names(model, table)
+    cuts = None if split == "auto" else cut_by_name(names, split, num_stages, table)
     costs = measure_layers(model, sample, budget_s=budget_s)
-    groups = _groups(len(names), cut_balanced(costs, num_stages) if cuts is None else cuts)
+    groups = _groups(len(names), cut_balanced(costs, num_stages, table) if cuts is None else cuts)
     times = [sum(cost.compute_s for cost in costs[group]) for group in groups]
     return Split(
         stages=tuple(tuple(names[group]) for group in groups),

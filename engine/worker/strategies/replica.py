@@ -7,13 +7,24 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+import torch.distributed as dist
+from torch import Tensor, inference_mode, nn
 
 from engine.worker.precision import compile_model, make_precision, order_memory
 from engine.worker.strategies.dropout import dropout_states, set_dropout_states
 from engine.worker.strategies.interface import Batch, EvalSums, Phases, StepOutput, Task
 
-__all__ = ["Replica", "add_sums", "cpu_state", "load_part", "mean_loss", "part_state", "set_lr"]
+__all__ = [
+    "Replica",
+    "add_sums",
+    "cpu_state",
+    "load_buffers",
+    "load_part",
+    "mean_loss",
+    "part_state",
+    "set_lr",
+    "share_buffers",
+]
 
 
 class Replica:
@@ -86,15 +97,22 @@ class Replica:
             outputs = (forward or self.forward)(batch.inputs)
             return self.task.loss(outputs, batch.targets), outputs
 
-    def evaluate(self, batches: Iterable[Batch]) -> EvalSums:
-        """Return the sums over this device's own ``batches``; read from the device once, at the end."""
+    def evaluate(
+        self, batches: Iterable[Batch], without_gradients: Callable[[], AbstractContextManager[object]] = inference_mode
+    ) -> EvalSums:
+        """Return the sums over this device's own ``batches``; read from the device once, at the end.
+
+        Args:
+            batches: of the split.
+            without_gradients: the mode in which the model is run.
+        """
         task = self.task
         names = [*(["correct"] if task.count_correct else []), *task.metrics]
         samples = 0
         sums: Tensor | None = None
         self.model.eval()
         try:
-            with torch.inference_mode(), self.precision.autocast():
+            with without_gradients(), self.precision.autocast():
                 for batch in batches:
                     outputs, targets = self.model(batch.inputs), batch.targets
                     values = [task.loss(outputs, targets).float() * len(targets)]
@@ -165,6 +183,19 @@ def load_part(state: dict[str, Any], part: nn.Module, optimizer: torch.optim.Opt
         optimizer.load_state_dict(state["optimizer"])
     if isinstance(task.loss, nn.Module):
         task.loss.load_state_dict(state["loss"])
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Give every rank the buffers of rank 0, whose model is the one saved: running statistics differ between ranks."""
+    for buffer in model.buffers():
+        dist.broadcast(buffer, 0)
+
+
+def load_buffers(model: nn.Module, values: dict[str, Tensor]) -> None:
+    """Put back the buffers of this rank, by their names."""
+    with torch.no_grad():
+        for name, buffer in model.named_buffers():
+            buffer.copy_(values[name])
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -355,6 +355,24 @@ def export(
     return lambda: export_table(_results(context, results), experiment, what=what, out=out)
 
 
+@app.command()
+def metrics(
+    context: typer.Context,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="On 127.0.0.1; 0 for any.")] = 8000,
+    interval: Annotated[
+        float, typer.Option("--interval", metavar="S", help="Between two samples of the machine.")
+    ] = 1.0,
+    run_name: Annotated[
+        str, typer.Option("--run-name", metavar="R", help="Label of the machine's figures.  [default: the host's name]")
+    ] = "",
+    results: Results = None,
+) -> Work:
+    """Serve figures of this machine and of the runs to Prometheus, until Ctrl-C."""
+    from tui.metrics_command import serve
+
+    return lambda: serve(_results(context, results), port=port, interval_s=interval, name=run_name)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out a command line; return the exit code. Errors become lines on stderr here and nowhere else."""
     _open_closed_streams()

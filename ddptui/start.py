@@ -9,7 +9,7 @@ of the variables below; then they only take care of the parent's death.
 DDPTUI_PARENT_PID   who started the agent
 DDPTUI_AGENT_PID    who started the rank (set by the agent)
 DDPTUI_RANKS_FILE   where the agent writes ``rank_start`` and ``rank_exit`` lines
-DDPTUI_RANK_FILES   JSON ``{local_rank: {"out", "err", "error"}}``: a rank's own log and error files
+DDPTUI_RANK_FILES   JSON ``{local_rank: {"out", "err", "error", "stack"}}``: a rank's own log, error and stack files
 DDPTUI_CORES        JSON ``{local_rank: [core, ...]}``
 DDPTUI_THREADS      intra-op threads of a rank
 ==================  ================================================================================================
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
 import json
 import os
 import re
@@ -82,6 +83,7 @@ def become_rank(module: str, arguments: list[str]) -> None:
     _set_threads()
     files = _of_this_rank("DDPTUI_RANK_FILES") or {}
     _take_logs(files)
+    _listen_for_stack_requests(files.get("stack"))
     sys.argv = [module, *arguments]
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
@@ -197,6 +199,22 @@ def _take_logs(files: dict[str, str]) -> None:
             fd = os.open(files[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             os.dup2(fd, descriptor)
             os.close(fd)
+
+
+def _listen_for_stack_requests(path: str | None) -> None:
+    """Print the stack of every thread on SIGRTMIN+3: to a file of its own, to stderr where there is none.
+
+    Registered before torch is loaded: a rank may hang in that, too.
+    """
+    if not hasattr(signal, "SIGRTMIN"):  # not on macOS
+        return
+    file = sys.stderr
+    if path is not None:
+        with contextlib.suppress(OSError):  # a full disk: then on stderr
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
+    with contextlib.suppress(ValueError, OSError, RuntimeError):  # a stderr without a descriptor
+        faulthandler.register(signal.SIGRTMIN + 3, file=file, all_threads=True)
 
 
 def _of_this_rank(variable: str) -> Any:

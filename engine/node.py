@@ -22,7 +22,7 @@ from types import FrameType
 
 from ddptui.lines import LineWriter
 from engine.core.errors import DdptuiError
-from engine.core.fields import text, whole
+from engine.core.fields import text, whole, whole_or
 from engine.core.lifecycle import stored_state
 from engine.core.rootcause import is_told_to_stop
 from engine.core.spec import RunSpec
@@ -32,6 +32,7 @@ from engine.launchers.local import HELD_SIGNALS
 from engine.launchers.torchrun import WORKER_MODULE
 from engine.machine import allowed_cores, count_memory_kills, describe_git, describe_machine, find_other_runs
 from engine.monitor import Monitor
+from engine.node_hang import NodeHang
 from engine.node_record import NodeRecord
 from engine.processes import MARKS, end_tree, find_tagged, kill, resume, run_marks, this_process
 from engine.store import ResultsPaths, RunPaths, read_json, write_json
@@ -70,6 +71,10 @@ class Ladder:
         self.is_stopping = not is_timeout
         self.is_timed_out = is_timeout
         self._kill_ranks_s = now_s + self._grace_s
+
+    def hangs(self, now_s: float) -> None:
+        """The run hangs, and is to be ended: its ranks could not act on a request."""
+        self._kill_ranks_s = now_s
 
     def rank_failed(self, now_s: float) -> None:
         """A rank has failed: the others get a moment to notice."""
@@ -140,6 +145,14 @@ class NodeRunner:
             worker=worker,
         )
         self._ladder = Ladder(min(float(os.environ.get("DDPTUI_GRACE_S", GRACE_S)), GRACE_S))
+        self._hang = NodeHang(
+            self._files,
+            node_rank,
+            beats=self._beats,
+            ranks=self._plan.ranks,
+            rule=self._spec.config.hang_rule,
+            first_step=whole_or(told, "resumed_from_step", 0),
+        )
         self._killed: set[int] = set()
         self._memory_kills = count_memory_kills()
         self._wakeup = wakeup
@@ -204,6 +217,7 @@ class NodeRunner:
             self._look(agent, now_s)
             if now_s >= next_s:
                 next_s = now_s + SAMPLE_S
+                self._hang.look(now_s, self._record, agent.pid)
                 events.write("system", **self._monitor.sample(self._record.running))
         events.close()
 
@@ -216,6 +230,8 @@ class NodeRunner:
             self._ladder.stop(now_s, is_timeout=not self._wakeup.is_told_to_stop)
             resume(find_tagged(self._marks))
             agent.terminate()
+        elif self._hang.end_reason and not self._ladder.is_told:
+            self._ladder.hangs(now_s)
         elif self._record.has_failed_rank or self._record.has_failed_sibling():
             self._ladder.rank_failed(now_s)
         if self._ladder.must_kill_ranks(now_s):
@@ -232,6 +248,8 @@ class NodeRunner:
             return f"timeout: not finished after {self._spec.config.timeout:g} s"
         if self._ladder.is_stopping:
             return ""  # who wanted it is not known here
+        if self._hang.end_reason:
+            return self._hang.end_reason
         kills = count_memory_kills()
         is_out_of_memory = kills is not None and self._memory_kills is not None and kills > self._memory_kills
         return self._record.find_reason(exit_code, is_out_of_memory=is_out_of_memory)

@@ -1,8 +1,9 @@
 """The results folder: the only code that knows file names, and how a file is replaced so that nobody sees half of it.
 
 Layout (DESIGN 4.2). Writers: the supervisor alone writes ``plan.json``, ``run.json``, ``command.sh``, ``status.json``,
-``attempt.json`` and ``summary.json``; the node runner its ``env-node<k>.json``, ``exit-node<k>.json`` and logs; each
-rank its own events, logs, error file and part of a snapshot, the first one the models too; whoever annotates a run its
+``attempt.json``, ``summary.json``, ``hang-order.json`` and ``dossier.{json,txt}``; the node runner its
+``env-node<k>.json``, ``exit-node<k>.json``, ``hang-node<k>.json``, ``dossier-node<k>.json`` and logs; each rank its own
+events, logs, stacks, error file and part of a snapshot, the first one the models too; whoever annotates a run its
 ``annotation.json``.
 """
 
@@ -86,6 +87,32 @@ class AttemptPaths:
     def error(self, rank: int) -> Path:
         """Written by a rank that raised: type, message, file, line, traceback, is_peer_error, time_s."""
         return self.root / "errors" / f"rank{rank}.json"
+
+    def stack(self, rank: int) -> Path:
+        """What a rank prints when it is asked for its stack."""
+        return self.root / "stacks" / f"rank{rank}.txt"
+
+    def hang(self, node_rank: int) -> Path:
+        """There while the ranks of a node give no sign of life for longer than they may; its node runner's."""
+        return self.root / f"hang-node{node_rank}.json"
+
+    @property
+    def hang_order(self) -> Path:
+        """What the supervisor wants of the node runners of a run that hangs."""
+        return self.root / "hang-order.json"
+
+    def node_dossier(self, node_rank: int) -> Path:
+        """A node's part of the dossier."""
+        return self.root / f"dossier-node{node_rank}.json"
+
+    @property
+    def dossier(self) -> Path:
+        """What was seen of all ranks when they hung."""
+        return self.root / "dossier.json"
+
+    @property
+    def dossier_text(self) -> Path:
+        return self.root / "dossier.txt"
 
     def out(self, rank: int) -> Path:
         return self.root / "logs" / f"rank{rank}.out"

@@ -18,6 +18,7 @@ from engine.store import ResultsPaths, read_json, write_json
 from engine.supervisor import loop, runs
 from engine.supervisor.__main__ import serve
 from engine.supervisor.active import LEFTOVER_S, PEER_GRACE_S, RUNNER_GRACE_S, ActiveRun
+from engine.supervisor.hanging import HangDesk
 from engine.supervisor.inbox import Inbox
 from engine.supervisor.lock import FolderLock
 from engine.supervisor.writer import Log, PatientWriter
@@ -236,7 +237,10 @@ def make_active(house, *, nodes=1, stop_by_s=None):
     handles = {rank: Handle("local", "here", "boot", 100 + rank, 1.0) for rank in range(nodes)}
     house.processes.alive.update(handle.pid for handle in handles.values())
     attempt = house.paths("a").attempt(1)
-    return ActiveRun(entry, house.paths("a"), attempt, nodes=nodes, handles=handles, processes=house.processes)
+    hang = HangDesk(house.paths("a"), attempt, nodes=nodes, put=write_json)
+    return ActiveRun(
+        entry, house.paths("a"), attempt, nodes=nodes, handles=handles, processes=house.processes, hang=hang
+    )
 
 
 def test_what_a_dead_node_runner_leaves_gets_a_moment_and_is_then_ended(house):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from engine.core.dossier import describe_dossier
 from engine.store import ResultsPaths, read_json
 from tui.output import (
     format_bytes,
@@ -25,7 +26,7 @@ from tui.run_names import NamedRun, find_run, list_named_runs
 from tui.run_row import RunReader
 from tui.view.run_row import RunRow
 
-__all__ = ["list_results", "run_lines", "show_run"]
+__all__ = ["list_results", "run_lines", "show_run", "write_dossier"]
 
 COLUMNS = ("run", "state", "progress", "loss", "samples/s", "ended", "reason")
 """Strategy and world size are in the id of the run; ``--json`` has them by themselves."""
@@ -73,9 +74,9 @@ def show_run(results: ResultsPaths, name: str, *, as_json: bool) -> int:
     view = RunReader(run).read()
     spec = read_json(run.paths.run) or {}
     summary = read_json(run.paths.summary)
+    dossier = _newest_dossier(run)
     if as_json:
-        files = _files(run)
-        print_json({**view.to_json(), "spec": spec, "summary": summary, "files": files})
+        print_json({**view.to_json(), "spec": spec, "summary": summary, "files": _files(run), "dossier": dossier})
         return 0
     for key, value in _facts(view, spec, summary):
         write_line(f"{key:<22}{strip_escapes(value)}")
@@ -86,7 +87,22 @@ def show_run(results: ResultsPaths, name: str, *, as_json: bool) -> int:
     write_line()
     for key, value in _files(run).items():
         write_line(f"{key:<22}{value}")
+    if dossier is not None:
+        write_line()
+        write_dossier(dossier)
     return 0
+
+
+def write_dossier(dossier: dict[str, Any]) -> None:
+    """Print what was seen of the ranks of a run that hung."""
+    for line in describe_dossier(dossier):
+        write_line(strip_escapes(line))
+
+
+def _newest_dossier(run: NamedRun) -> dict[str, Any] | None:
+    """Of the newest attempt that has hung."""
+    found = (read_json(attempt.dossier) for attempt in reversed(run.paths.attempts()))
+    return next((dossier for dossier in found if dossier is not None), None)
 
 
 def _facts(view: RunRow, spec: dict[str, Any], summary: dict[str, Any] | None) -> list[tuple[str, str]]:
@@ -134,4 +150,7 @@ def _files(run: NamedRun) -> dict[str, str]:
     if attempts:
         named["logs"] = attempts[-1].out(0).parent
         named["node log"] = attempts[-1].node_log(0)
+        named["dossier"] = next(
+            (a.dossier_text for a in reversed(attempts) if a.dossier.exists()), attempts[-1].dossier
+        )
     return {key: str(path) for key, path in named.items() if path.exists()}

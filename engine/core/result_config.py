@@ -10,6 +10,7 @@ from engine.core.spec import RunConfig
 __all__ = ["result_of"]
 
 _NOT_OF_THE_RESULT = frozenset({"python", "setup", "timeout", "data_root", "snapshot", "max_restarts"})
+_NOT_OF_THE_RESULT |= {"hang_after", "on_hang"}
 
 
 def result_of(config: RunConfig, keep: Iterable[str] = ()) -> dict[str, Any]:

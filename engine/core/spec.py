@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from engine.core.hang_rule import HangRule, parse_hang_after
 from engine.core.snapshot_rule import SnapshotRule, parse_rule
 
 __all__ = [
@@ -244,6 +245,14 @@ class RunConfig(Strict):
     snapshot: Snapshot = Snapshot()
     max_restarts: NonNegative = 0
     """Attempts that the supervisor adds by itself after a fault, each from the newest snapshot."""
+    hang_after: float | str = "auto"
+    """A run hangs when no rank gives a sign of life for so long: seconds, ``30 s``, ``2 min``, ``never``, or ``auto``:
+    120 s in steps, 600 s beside them (evaluation, snapshots; in steps too with ``compile``), or 50 median steps of this
+    run, or three times the longest pause it has come through, whichever is most. Start-up, the first step included, has
+    30 minutes (or this, where it is more)."""
+    on_hang: Literal["end", "wait"] = "end"
+    """What follows once the stacks of all ranks are written down: end the attempt (and restart, see ``max_restarts``),
+    or wait, in the state stalled, until somebody ends it or it goes on."""
     timeout: PositiveFloat | None = None
     """Seconds after which the run is ended as failed."""
     python: str | None = None
@@ -251,6 +260,17 @@ class RunConfig(Strict):
     env: dict[str, str] = {}
     setup: list[str] = []
     """Shell lines run before the ranks start (``module load ...``)."""
+
+    @field_validator("hang_after")
+    @classmethod
+    def _is_time(cls, hang_after: float | str) -> float | str:
+        parse_hang_after(hang_after)
+        return hang_after
+
+    @property
+    def hang_rule(self) -> HangRule:
+        """``hang_after`` as a value."""
+        return parse_hang_after(self.hang_after, is_compiled=self.compile)
 
     @field_validator("env")
     @classmethod

@@ -130,7 +130,12 @@ def _shape(spec: RunSpec, world_size: int) -> dict[str, int]:
 
 
 def _files(files: AttemptPaths, rank: int) -> dict[str, str]:
-    return {"out": str(files.out(rank)), "err": str(files.err(rank)), "error": str(files.error(rank))}
+    return {
+        "out": str(files.out(rank)),
+        "err": str(files.err(rank)),
+        "error": str(files.error(rank)),
+        "stack": str(files.stack(rank)),
+    }
 
 
 def _visible_gpus(spec: RunSpec, host: Host, ranks: Sequence[int]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from engine.core.state import RunState
 from engine.overview import read_exits
 from engine.processes import Handle, end_tree, find_tagged, has_rebooted, is_alive, kill, run_marks
 from engine.store import AttemptPaths, RunPaths, read_json
+from engine.supervisor.hanging import HangDesk
 
 __all__ = ["ActiveRun", "LocalProcesses", "RunProcesses"]
 
@@ -111,9 +112,10 @@ class ActiveRun:
         nodes: how many node runners it has.
         handles: of the node runners as far as they are known from starting them.
         processes: how to look at and end them.
+        hang: what is done where it hangs.
 
     Attributes:
-        state: starting, running, stopping.
+        state: starting, running, stalled, stopping.
     """
 
     def __init__(
@@ -125,6 +127,7 @@ class ActiveRun:
         nodes: int,
         handles: Mapping[int, Handle],
         processes: RunProcesses,
+        hang: HangDesk,
     ) -> None:
         self.entry = entry
         self.paths = paths
@@ -133,10 +136,16 @@ class ActiveRun:
         self.handles = dict(handles)
         self.state = RunState.STARTING if entry.stop_by_s is None else RunState.STOPPING
         self._processes = processes
+        self._hang = hang
         self._deadlines = _Deadlines()
         self._looked_s = 0.0
         self._found = True
         self._is_described = False
+
+    @property
+    def reason(self) -> str:
+        """Why it is not running but stalled or stopping; "" otherwise."""
+        return {RunState.STOPPING: STOPPED_BY_USER, RunState.STALLED: self._hang.reason}.get(self.state, "")
 
     def learn_handles(self) -> None:
         """Read who the node runners are, where that is not known yet."""
@@ -185,8 +194,7 @@ class ActiveRun:
             return self._after_silence(exits, now_s)
         if len(living) < self.nodes and self.entry.stop_by_s is None:
             return self._after_loss_of_a_peer(exits, living, now_s)
-        self._note_beginning()
-        return None
+        return self._look_for_hang(living, now_s)
 
     def end_all(self) -> list[int]:
         """End every process of the run at once; return the pids that survived."""
@@ -239,7 +247,9 @@ class ActiveRun:
             return None
         ended = [node_exit for node_rank, node_exit in exits.items() if node_rank not in living]
         is_clean = all(node_exit is not None and node_exit.exit_code == 0 for node_exit in ended)
-        if is_clean or now_s < since_s + PEER_GRACE_S:
+        if is_clean:
+            return self._look_for_hang(living, now_s)
+        if now_s < since_s + PEER_GRACE_S:
             return None
         if now_s < since_s + 2 * PEER_GRACE_S:
             self._terminate(living)
@@ -267,6 +277,23 @@ class ActiveRun:
         names = ", ".join(str(pid) for pid in left)
         reason = f"{outcome.reason or STOPPED_BY_USER}; still alive after SIGKILL: pid {names}"
         return replace(outcome, reason=reason, may_restart=False)
+
+    def _look_for_hang(self, living: set[int], now_s: float) -> Outcome | None:
+        """It goes on, or hangs; a hang whose node runners do not end it is ended here."""
+        if self.entry.stop_by_s is not None:
+            return None
+        self._hang.look(living, now_s)
+        if self._hang.reason:
+            self.state = RunState.STALLED
+        elif self.state is RunState.STALLED:
+            self.state = RunState.STARTING
+        self._note_beginning()
+        if not self._hang.must_force(now_s):
+            return None
+        outcome = self._finish_by_force()
+        if outcome is None or outcome.state is not RunState.LOST:
+            return outcome
+        return replace(outcome, state=RunState.FAILED, reason=self._hang.reason)
 
     def _terminate(self, node_ranks: set[int] | range) -> None:
         for node_rank in node_ranks:

@@ -18,6 +18,7 @@ from engine.processes import Handle
 from engine.store import AttemptPaths, ResultsPaths, RunPaths, read_json
 from engine.supervisor.active import ActiveRun, RunProcesses
 from engine.supervisor.ending import closed_outcome, drop_what_was_for_resuming, explain_end, unfinished_attempt
+from engine.supervisor.hanging import HangDesk
 from engine.supervisor.launch import Launcher, begin_attempt, describe_nodes, read_spec, start_nodes
 from engine.supervisor.statuses import Statuses
 from engine.supervisor.writer import Log, PatientWriter, describe_os_error
@@ -104,8 +105,7 @@ class Runs:
             return
         self._beat_s = now_s
         for run in self._active.values():
-            reason = STOPPED_BY_USER if run.state is RunState.STOPPING else ""
-            self._statuses.active(run.paths, run.state, reason)
+            self._statuses.active(run.paths, run.state, run.reason)
 
     def is_anything_left(self, key: RunKey) -> bool:
         """Whether a process of a run that is not in hand lives."""
@@ -175,7 +175,9 @@ class Runs:
         if outcome is not None:
             return self._conclude(run.entry, run.attempt, explain_end(run.entry, run.paths, run.attempt, outcome))
         if run.state is not before:
-            self._statuses.active(run.paths, run.state)
+            self._statuses.active(run.paths, run.state, run.reason)
+            if RunState.STALLED in (before, run.state):
+                self._log.write(f"{entry.tag}: {run.state}" + (f": {run.reason}" if run.reason else ""))
         if run.has_new_description():
             attempt = read_json(run.attempt.attempt) or {"attempt": run.attempt.number}
             self._writer.put(run.attempt.attempt, {**attempt, **describe_nodes(run.attempt, run.nodes)})
@@ -243,7 +245,9 @@ class Runs:
     def _take(
         self, entry: QueueEntry, attempt: AttemptPaths, *, nodes: int, handles: Mapping[int, Handle]
     ) -> ActiveRun:
-        run = ActiveRun(entry, self._paths(entry), attempt, nodes=nodes, handles=handles, processes=self._processes)
+        paths = self._paths(entry)
+        hang = HangDesk(paths, attempt, nodes=nodes, put=self._writer.put)
+        run = ActiveRun(entry, paths, attempt, nodes=nodes, handles=handles, processes=self._processes, hang=hang)
         self._active[entry.key] = run
         return run
 

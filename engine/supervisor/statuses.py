@@ -55,9 +55,9 @@ class Statuses:
 
     def active(self, paths: RunPaths, state: RunState, reason: str = "") -> None:
         """It is starting, running or stopping, and we are there: the heartbeat."""
-        value = self._stored(paths)
-        if state is RunState.STARTING:  # why it is started again is told until it runs
-            reason = text(self.latest(paths), "reason") or ""
+        value, latest = self._stored(paths), self.latest(paths)
+        if state is RunState.STARTING and latest.get("state") != RunState.STALLED:
+            reason = text(latest, "reason") or ""  # why it is started again is told until it runs
         self._write(paths, {**value, "state": state, "reason": reason})
 
     def final(self, paths: RunPaths, state: RunState, reason: str, *, exit_code: int | None = None) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m engine.worker <run dir> | --check", file=sys.stderr)  # noqa: T201 (a command's usage)
         return EXIT_WRONG_CALL
     leaving = _Leaving()
-    _listen_for_stack_requests()
+    faulthandler.enable()  # a fatal signal prints the stack; on SIGRTMIN+3 ddptui.start does
     paths = RunPaths(Path(arguments[0]))
     attempt = AttemptPaths(Path(os.environ.get("DDPTUI_ATTEMPT_DIR") or paths.root / "attempts" / "manual"))
     rank = int(os.environ.get("RANK", "0"))
@@ -219,13 +219,6 @@ def _own_folder(spec: RunSpec) -> str:
     config = spec.config
     names = (config.model, config.dataset, config.loss, *config.metrics)
     return spec.project_dir if any(is_own(name) for name in names) else ""
-
-
-def _listen_for_stack_requests() -> None:
-    """Print the stack of every thread on SIGRTMIN+3, and on a fatal signal."""
-    faulthandler.enable()
-    if hasattr(signal, "SIGRTMIN"):  # not on macOS
-        faulthandler.register(signal.SIGRTMIN + 3, all_threads=True)
 
 
 def _tell(error: BaseException, attempt: AttemptPaths, rank: int, writer: LineWriter) -> None:

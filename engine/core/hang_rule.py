@@ -106,8 +106,8 @@ def parse_hang_after(value: str | float, *, is_compiled: bool = False) -> HangRu
         if found is None or unit not in _UNITS:
             raise ValueError(f'"{value}" says no time; give "auto", "never", seconds as a number, "30 s" or "2 min"')
         value = float(found[1]) * _UNITS[unit]
-    if value <= 0:
-        raise ValueError('must be more than 0 seconds; "never" switches it off')
+    if not 0 < value < float("inf"):
+        raise ValueError('must be a number of seconds above 0; "never" switches it off')
     return HangRule(seconds=float(value), is_compiled=is_compiled)
 
 

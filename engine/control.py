@@ -89,6 +89,16 @@ def delete(results: Path, runs: Sequence[RunKey]) -> Reply:
     return send(results, "delete", runs=[list(key) for key in runs])
 
 
+def ask_for_stacks(results: Path, run: RunKey) -> tuple[int, int] | None:
+    """Have the ranks of a run looked at; return the attempt and the number of the answer, None where it is not active.
+
+    The answer is the attempt's ``stacks``; it comes some seconds later.
+    """
+    reply = send(results, "stacks", runs=[list(run)])
+    asked = reply.data.get("asked")
+    return (int(asked[0][2]), int(asked[0][3])) if asked else None
+
+
 def send(
     results: Path,
     op: str,

@@ -1,7 +1,7 @@
 """The results folder: the only code that knows file names, and how a file is replaced so that nobody sees half of it.
 
 Layout (DESIGN 4.2). Writers: the supervisor alone writes ``plan.json``, ``run.json``, ``command.sh``, ``status.json``,
-``attempt.json``, ``summary.json``, ``hang-order.json`` and ``dossier.{json,txt}``; the node runner its
+``attempt.json``, ``summary.json``, ``hang-order.json`` and ``dossier.{json,txt}``, ``stacks.json``; the node runner its
 ``env-node<k>.json``, ``exit-node<k>.json``, ``hang-node<k>.json``, ``dossier-node<k>.json`` and logs; each rank its own
 events, logs, stacks, error file and part of a snapshot, the first one the models too; whoever annotates a run its
 ``annotation.json``.
@@ -109,6 +109,11 @@ class AttemptPaths:
     def dossier(self) -> Path:
         """What was seen of all ranks when they hung."""
         return self.root / "dossier.json"
+
+    @property
+    def stacks(self) -> Path:
+        """What was seen of all ranks when somebody asked last."""
+        return self.root / "stacks.json"
 
     @property
     def dossier_text(self) -> Path:

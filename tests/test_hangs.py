@@ -139,6 +139,37 @@ def test_a_node_runner_that_does_not_end_the_attempt_is_ended_with_it(house):
     assert (house.state("a"), reason_of(house.root, "a")) == ("failed", REASON)
 
 
+def test_stacks_are_given_on_request_and_the_run_goes_on(house):
+    attempt = start(house)
+    reply = house.send("stacks", runs=[[EXPERIMENT, "a"]])
+    ((_, _, number, order),) = reply["data"]["asked"]
+    assert (reply["ok"], number) == (True, 1)
+    house.supervisor.tick()
+    assert not attempt.stacks.exists()
+    answer(house, attempt, 0, (0, "sleeping"), (1, "stopped"))
+    assert read_json(attempt.stacks)["order"] == order
+    assert "rank 1 is stopped" in read_json(attempt.stacks)["verdict"]
+    assert not attempt.hang_order.exists()
+    assert not attempt.dossier.exists()
+    assert (house.state("a"), reason_of(house.root, "a")) == ("running", "")
+    house.exit("a")
+    house.supervisor.tick()
+    assert not house.send("stacks", runs=[[EXPERIMENT, "a"]])["ok"]
+
+
+def test_stacks_of_a_stalled_run_leave_its_dossier_and_its_reason(house):
+    attempt = start(house, on_hang="wait")
+    claim(house, (attempt, 0))
+    answer(house, attempt, 0, (0, "sleeping"), (1, "stopped"))
+    house.clock.now_s += 1.0
+    house.send("stacks", runs=[[EXPERIMENT, "a"]])
+    answer(house, attempt, 0, (0, "sleeping"), (1, "sleeping"))
+    house.supervisor.tick()
+    assert "rank 1 is stopped" not in read_json(attempt.stacks)["verdict"]
+    assert "rank 1 is stopped" in read_json(attempt.dossier)["verdict"]
+    assert (house.state("a"), reason_of(house.root, "a")) == ("stalled", REASON)
+
+
 def test_a_user_who_stops_a_stalled_run_has_the_last_word(house):
     attempt = start(house, on_hang="wait")
     claim(house, (attempt, 0))

@@ -258,6 +258,14 @@ def show(context: typer.Context, name: RunName, results: Results = None, as_json
 
 
 @app.command()
+def stacks(context: typer.Context, name: RunName, results: Results = None, as_json: AsJson = False) -> Work:
+    """Print where every rank of a run is now, with its stack; the run goes on."""
+    from tui.stacks_command import show_stacks
+
+    return lambda: show_stacks(_results(context, results), name, as_json=as_json)
+
+
+@app.command()
 def logs(
     context: typer.Context,
     name: RunName,

@@ -12,7 +12,19 @@ from engine.core.errors import InputError
 from engine.core.lifecycle import Rerun
 from engine.core.spec import RunSpec
 
-__all__ = ["Command", "Delete", "Enqueue", "Hold", "Move", "Reply", "Retry", "Stop", "command_id", "parse_command"]
+__all__ = [
+    "Command",
+    "Delete",
+    "Enqueue",
+    "Hold",
+    "Move",
+    "Reply",
+    "Retry",
+    "Stacks",
+    "Stop",
+    "command_id",
+    "parse_command",
+]
 
 _FOLDER_NAME = r"^[^./\x00][^/\x00]{0,199}$"
 """A name that becomes a folder must stay inside the results folder, and beside ``.ddptui``."""
@@ -77,7 +89,14 @@ class Delete(_Frozen):
     runs: RunKeys
 
 
-Command = Enqueue | Stop | Retry | Hold | Move | Delete
+class Stacks(_Frozen):
+    """Have every rank of active runs looked at, and leave them alone."""
+
+    op: Literal["stacks"]
+    runs: RunKeys
+
+
+Command = Enqueue | Stop | Retry | Hold | Move | Delete | Stacks
 
 
 class Reply(_Frozen):
@@ -95,7 +114,7 @@ class Reply(_Frozen):
 
 
 _command: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="op")])
-_OPS = ("enqueue", "stop", "retry", "hold", "move", "delete")
+_OPS = ("enqueue", "stop", "retry", "hold", "move", "delete", "stacks")
 
 
 def parse_command(value: Mapping[str, Any] | None) -> Command:

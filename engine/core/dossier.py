@@ -11,6 +11,10 @@ from engine.core.hang_verdict import AgentLook, RankLook, Verdict, judge
 
 __all__ = ["describe_dossier", "hang_reason", "make_dossier"]
 
+MOVING_S = 2.0
+"""A run that was looked at on request, and gave a sign of life no longer ago than this, holds nobody up."""
+
+_MOVING = Verdict(kind="moving", sentence="the ranks move")
 _MAX_REASON = 300
 _COLUMNS = ("rank", "node", "pid", "step", "phase", "quiet", "state", "waits in", "")
 
@@ -41,9 +45,10 @@ def make_dossier(
         AgentLook(node_rank=node_rank, state=text(mapping(part, "agent"), "state") or "")
         for node_rank, part in sorted(parts.items())
     ]
-    verdict = judge([_look(rank) for rank in ranks], agents)
     claim = min(claims, key=lambda one: number(one, "quiet_s") or 0.0, default={})
     quiet_s = _quiet_s(ranks, number(claim, "quiet_s"))
+    is_moving = not claims and quiet_s is not None and quiet_s < MOVING_S
+    verdict = _MOVING if is_moving else judge([_look(rank) for rank in ranks], agents)
     median_s = next((found for one in claims if (found := number(one, "median_s")) is not None), None)
     unanswered = ", ".join(map(str, sorted(missing)))
     sentence = verdict.sentence + (f" (node {unanswered} did not answer)" if missing else "")

@@ -175,6 +175,10 @@ class ActiveRun:
         if stop_by_s > now_s:
             self._terminate(range(self.nodes))
 
+    def ask_for_stacks(self, now_s: float) -> int | None:
+        """Have every rank looked at; see ``HangDesk.ask``."""
+        return None if self.state is RunState.STOPPING else self._hang.ask(now_s)
+
     def poll(self, now_s: float) -> Outcome | None:
         """Look at it; return how it ended, or None while it has not."""
         self.learn_handles()

@@ -50,6 +50,8 @@ class HangDesk:
         }
         self._order: dict[str, Any] = {}
         self._since_s: float | None = None
+        self._asked: int | None = None
+        self._asked_s = 0.0
         self._go_on_with(read_json(attempt.hang_order) or {})
 
     def look(self, living: Collection[int], now_s: float) -> None:
@@ -63,6 +65,9 @@ class HangDesk:
             self._since_s = now_s
         if "end" in self._order:
             return
+        if self._asked is not None:
+            self._answer(self._asked, set(living), now_s)
+            return
         claims = {node_rank: read_json(self._attempt.hang(node_rank)) for node_rank in living}
         if not claims or any(claim is None for claim in claims.values()):
             self._forget()
@@ -70,6 +75,19 @@ class HangDesk:
             self._give_order({"collect": int(now_s * 1000)}, now_s)
         elif not self.reason:
             self._collect([claim for claim in claims.values() if claim is not None], set(living), now_s)
+
+    def ask(self, now_s: float) -> int | None:
+        """Have the ranks looked at without ending anything; the answer goes to the attempt's ``stacks``.
+
+        Returns:
+            The number that the answer will carry; None where the attempt is being ended.
+        """
+        if "end" in self._order:
+            return None
+        if self._asked is None:
+            self._asked, self._asked_s = int(now_s * 1000), now_s
+            self._put(self._attempt.hang_order, {"collect": self._asked})
+        return self._asked
 
     def must_force(self, now_s: float) -> bool:
         """Whether the node runners were told to end the attempt and have not done so in time."""
@@ -85,13 +103,37 @@ class HangDesk:
 
     def _collect(self, claims: list[dict[str, Any]], living: set[int], now_s: float) -> None:
         order = whole(self._order, "collect")
+        is_late = self._since_s is not None and now_s >= self._since_s + COLLECT_S
+        dossier = self._put_together(order, claims, living, now_s, is_late=is_late)
+        if dossier is None:
+            return
+        self._put(self._attempt.dossier, dossier)
+        with contextlib.suppress(OSError):  # a full disk: the JSON file says the same, and is tried again
+            write_whole(self._attempt.dossier_text, "\n".join([*describe_dossier(dossier), ""]).encode())
+        self.reason = dossier["reason"]
+        if self._settings["on_hang"] == "end":
+            self._give_order({"collect": order, "end": self.reason}, now_s)
+
+    def _answer(self, order: int, living: set[int], now_s: float) -> None:
+        dossier = self._put_together(order, [], living, now_s, is_late=now_s >= self._asked_s + COLLECT_S)
+        if dossier is None:
+            return
+        self._put(self._attempt.stacks, dossier)
+        self._asked = None
+        if not self._order:
+            with contextlib.suppress(OSError):
+                self._attempt.hang_order.unlink(missing_ok=True)
+
+    def _put_together(
+        self, order: int | None, claims: list[dict[str, Any]], living: set[int], now_s: float, *, is_late: bool
+    ) -> dict[str, Any] | None:
+        """What the nodes have seen; None while one that may still answer has not."""
         found = {node_rank: read_json(self._attempt.node_dossier(node_rank)) or {} for node_rank in living}
         parts = {node_rank: part for node_rank, part in found.items() if whole(part, "order") == order}
-        is_late = self._since_s is not None and now_s >= self._since_s + COLLECT_S
         if len(parts) < len(living) and not is_late:
-            return
+            return None
         ended = {node_rank: read_json(self._attempt.exit(node_rank)) or {} for node_rank in range(self._nodes)}
-        dossier = make_dossier(
+        return make_dossier(
             parts,
             claims=claims,
             exits={node_rank: ended[node_rank] for node_rank in ended.keys() - living},
@@ -100,12 +142,6 @@ class HangDesk:
             time_s=now_s,
             **self._settings,
         )
-        self._put(self._attempt.dossier, dossier)
-        with contextlib.suppress(OSError):  # a full disk: the JSON file says the same, and is tried again
-            write_whole(self._attempt.dossier_text, "\n".join([*describe_dossier(dossier), ""]).encode())
-        self.reason = dossier["reason"]
-        if self._settings["on_hang"] == "end":
-            self._give_order({"collect": order, "end": self.reason}, now_s)
 
     def _give_order(self, order: dict[str, Any], now_s: float) -> None:
         self._order, self._since_s = order, now_s

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.core.commands import Command, Delete, Enqueue, Hold, Move, Reply, Retry, Stop, parse_command
+from engine.core.commands import Command, Delete, Enqueue, Hold, Move, Reply, Retry, Stacks, Stop, parse_command
 from engine.core.errors import InputError
 from engine.core.fields import number
 from engine.core.lifecycle import STOPPED_BY_USER, not_started_reason, stored_state
@@ -157,6 +157,8 @@ class Supervisor:
                 return self._move(command)
             case Delete():
                 return self._delete(command)
+            case Stacks():
+                return self._stacks(command)
 
     def _enqueue(self, command: Enqueue) -> Reply:
         now_s = self._clock()
@@ -228,6 +230,13 @@ class Supervisor:
                 found = delete_run(self._results, *key)
                 data["deleted" if found else "unknown"].append(list(key))
         return Reply(ok=not data["busy"] and not data["unknown"], message=_counts("delete", data), data=data)
+
+    def _stacks(self, command: Stacks) -> Reply:
+        data: dict[str, list[list[Any]]] = {"asked": [], "inactive": []}
+        for key in dict.fromkeys(command.runs):
+            asked = self._runs.ask_for_stacks(key) if key in self._runs else None
+            data["asked" if asked else "inactive"].append([*key, *(asked or ())])
+        return Reply(ok=not data["inactive"], message=_counts("stacks", data), data=data)
 
     def _change_queue(
         self, queue: RunQueue, message: str, data: dict[str, Any] | None = None, *, ok: bool = True

@@ -98,6 +98,16 @@ class Runs:
         self._statuses.active(run.paths, RunState.STOPPING, STOPPED_BY_USER)
         return run.entry
 
+    def ask_for_stacks(self, key: RunKey) -> tuple[int, int] | None:
+        """Have the ranks of an active run looked at.
+
+        Returns:
+            The attempt, and the number that the answer will carry; None where it is being ended.
+        """
+        run = self._active[key]
+        order = run.ask_for_stacks(self._clock())
+        return None if order is None else (run.attempt.number, order)
+
     def beat(self) -> None:
         """Refresh the status of every active run, if it is time."""
         now_s = self._clock()

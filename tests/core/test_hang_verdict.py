@@ -271,6 +271,16 @@ def test_the_dossier_joins_the_nodes_and_its_text_says_it_all():
     assert "rank 1: no stack" in text
 
 
+def test_ranks_that_were_looked_at_on_request_and_move_are_not_blamed():
+    def look(quiet_s):
+        parts = {0: part(r0=seen(340, "forward", quiet_s=quiet_s), r1=seen(340, "comm", quiet_s=quiet_s))}
+        return make_dossier(parts, claims=[], exits={}, missing=[])
+
+    assert (look(0.1)["verdict"], look(0.1)["blamed_ranks"]) == ("the ranks move", [])
+    assert look(50.0)["blamed_ranks"] == [0]
+    assert "asked for by a person" in "\n".join(describe_dossier(look(0.1)))
+
+
 @pytest.mark.parametrize("odd", [{}, {"ranks": 3, "agents": [1]}, {"ranks": [{}, 7], "time_s": 1e300, "limit_s": "x"}])
 def test_an_odd_dossier_is_printed_all_the_same(odd):
     assert describe_dossier(odd)

@@ -30,6 +30,7 @@ __all__ = [
     "handle_of",
     "has_rebooted",
     "is_alive",
+    "is_stopped",
     "kill",
     "resume",
     "run_marks",
@@ -116,6 +117,15 @@ def is_alive(handle: Handle) -> bool | None:
 def has_rebooted(handle: Handle) -> bool:
     """Whether this machine was started anew since the process of ``handle`` ran; false for those of other machines."""
     return handle.host == os.uname().nodename and handle.boot_id != _boot_id()
+
+
+def is_stopped(handle: Handle) -> bool:
+    """Whether the very process of ``handle`` is alive here and stopped (SIGSTOP, a debugger): it does nothing then."""
+    try:
+        status = psutil.Process(handle.pid).status() if is_alive(handle) else ""
+    except psutil.Error:
+        return False
+    return status in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
 
 
 def start_detached(

@@ -28,8 +28,9 @@ __all__ = ["ANSWER_S", "ProcessLook", "Stack", "look_at", "take_stacks"]
 ANSWER_S = 2.0
 """How long a rank may take to answer the stack signal."""
 PY_SPY_S = 3.0
-_SETTLED_S = 0.15
+_SETTLED_S = 0.3
 """An answer that has not grown for so long is whole: it has no end mark."""
+_KILL_WAIT_S = 0.5
 _MAX_BYTES = 256 * 1024
 
 _STATES = {
@@ -186,11 +187,14 @@ def _py_spy_stack(asked: tuple[subprocess.Popen[bytes], IO[bytes]] | None, note:
     if asked is None:
         return Stack(note=note)
     process, output = asked
-    if process.poll() is None:
-        process.kill()  # not waited for: it may hang on the very disk that the rank hangs on
-        return Stack(note=f"{note}; py-spy did not answer either")
-    output.seek(0)
-    text = output.read(_MAX_BYTES).decode("utf-8", "replace")
+    with output:
+        if process.poll() is None:
+            process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # it may hang on the very disk that the rank hangs on
+                process.wait(_KILL_WAIT_S)
+            return Stack(note=f"{note}; py-spy did not answer either")
+        output.seek(0)
+        text = output.read(_MAX_BYTES).decode("utf-8", "replace")
     if process.returncode == 0 and "Thread" in text:
         return Stack(text=text, source="py-spy", note=note)
     why = next((line for line in text.splitlines() if line.strip()), f"exit code {process.returncode}")

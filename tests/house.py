@@ -17,6 +17,7 @@ class FakeProcesses:
     def __init__(self):
         self.alive = set()
         self.foreign = False
+        self.stopped = set()
         self.rebooted = False
         self.left = False
         self.nodes_left = None
@@ -25,6 +26,9 @@ class FakeProcesses:
 
     def is_alive(self, handle):
         return None if self.foreign else handle.pid in self.alive
+
+    def is_stopped(self, handle):
+        return handle.pid in self.stopped
 
     def has_rebooted(self, handle):
         return self.rebooted

@@ -15,7 +15,7 @@ from engine.core.rootcause import describe_log
 from engine.core.run_queue import QueueEntry
 from engine.core.state import RunState
 from engine.overview import read_exits
-from engine.processes import Handle, end_tree, find_tagged, has_rebooted, is_alive, kill, run_marks
+from engine.processes import Handle, end_tree, find_tagged, has_rebooted, is_alive, is_stopped, kill, run_marks
 from engine.store import AttemptPaths, RunPaths, read_json
 from engine.supervisor.hanging import HangDesk
 
@@ -39,6 +39,10 @@ class RunProcesses(Protocol):
 
     def is_alive(self, handle: Handle) -> bool | None:
         """Whether the very process runs; None where that cannot be known from here."""
+        ...
+
+    def is_stopped(self, handle: Handle) -> bool:
+        """Whether it is here and does nothing, since somebody stopped it."""
         ...
 
     def has_rebooted(self, handle: Handle) -> bool:
@@ -68,6 +72,10 @@ class LocalProcesses(RunProcesses):
     def is_alive(self, handle: Handle) -> bool | None:
         """Look at pid, start time and boot."""
         return is_alive(handle)
+
+    def is_stopped(self, handle: Handle) -> bool:
+        """Look at its state."""
+        return is_stopped(handle)
 
     def has_rebooted(self, handle: Handle) -> bool:
         """Compare the boots."""
@@ -141,11 +149,13 @@ class ActiveRun:
         self._looked_s = 0.0
         self._found = True
         self._is_described = False
+        self._unwatched = ""
 
     @property
     def reason(self) -> str:
         """Why it is not running but stalled or stopping; "" otherwise."""
-        return {RunState.STOPPING: STOPPED_BY_USER, RunState.STALLED: self._hang.reason}.get(self.state, "")
+        stalled = self._hang.reason or self._unwatched
+        return {RunState.STOPPING: STOPPED_BY_USER, RunState.STALLED: stalled}.get(self.state, "")
 
     def learn_handles(self) -> None:
         """Read who the node runners are, where that is not known yet."""
@@ -287,7 +297,11 @@ class ActiveRun:
         if self.entry.stop_by_s is not None:
             return None
         self._hang.look(living, now_s)
-        if self._hang.reason:
+        stopped = [k for k in sorted(living) if k in self.handles and self._processes.is_stopped(self.handles[k])]
+        nodes = ", ".join(str(node_rank) for node_rank in stopped)
+        word = f"the node runner of node {nodes} is stopped (SIGSTOP): nobody watches its ranks"
+        self._unwatched = word if nodes else ""
+        if self._hang.reason or self._unwatched:
             self.state = RunState.STALLED
         elif self.state is RunState.STALLED:
             self.state = RunState.STARTING

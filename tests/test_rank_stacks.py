@@ -15,8 +15,8 @@ from engine.rank_stacks import look_at, take_stacks
 ANSWERS = """
 import faulthandler, signal, sys, time
 faulthandler.register(signal.SIGRTMIN + 3, file=open(sys.argv[1], "a"), all_threads=True)
-print("ready", flush=True)
 def stuck_here():
+    print("ready", flush=True)
     time.sleep(600)
 stuck_here()
 """
@@ -58,7 +58,6 @@ def stop(process):
 
 def test_a_rank_answers_with_this_stack_and_not_with_one_from_before(start, monkeypatch):
     monkeypatch.setattr(rank_stacks, "ANSWER_S", 60.0)  # a busy machine
-    monkeypatch.setattr(rank_stacks, "_SETTLED_S", 1.0)
     process, path = start(ANSWERS)
     path.write_text("an older one\n")
     stack = take_stacks({0: process.pid}, {0: path})[0]

@@ -62,9 +62,10 @@ def main_stack(text: str) -> list[Frame]:
 def find_collective(frames: Sequence[Frame]) -> tuple[str, Frame | None] | None:
     """Return the collective that the innermost frames wait in and who called it; None where they do not.
 
-    The caller is the first frame outside torch.
+    The caller is the first frame outside torch. What torch.distributed itself calls below Python (FSDP's hooks, the
+    schedules of pipelines) can only be one, and is named by the function that calls it.
     """
-    name = ""
+    name = frames[0].function if frames and any(part in frames[0].file for part in _COLLECTIVE_FILES) else ""
     for frame in frames:
         is_torch = "/torch/" in frame.file
         if any(part in frame.file for part in _COLLECTIVE_FILES) and frame.function in _COLLECTIVES:

@@ -235,6 +235,8 @@ def test_the_collective_and_its_caller_are_read_from_the_stack():
     assert find_collective(main_stack(DATA)) is None
     buffers = [Frame(f"{TORCH}/nn/modules/_functions.py", 1, "_broadcast_coalesced"), Frame("/home/me/a.py", 2, "f")]
     assert find_collective(buffers) == ("broadcast", buffers[1])
+    hook = [Frame(f"{TORCH}/distributed/fsdp/_fully_shard/_fsdp_param_group.py", 9, "wait_for_unshard"), buffers[1]]
+    assert find_collective(hook) == ("wait_for_unshard", buffers[1])
     assert innermost_own(main_stack(DATA)).function == "fetch"
 
 

@@ -29,12 +29,14 @@ import runpy
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 import traceback
 from typing import Any, NoReturn
 
 from ddptui.lines import LineWriter
+from ddptui.streams import NO_ROOM, take_streams
 
 __all__ = ["become_agent", "become_rank", "die_with", "is_peer_error", "main"]
 
@@ -195,10 +197,17 @@ def _take_logs(files: dict[str, str]) -> None:
     """Send this rank's output to files of its own, below Python: libraries write to the descriptors."""
     for descriptor, name in ((1, "out"), (2, "err")):
         if name in files:
-            os.makedirs(os.path.dirname(files[name]), exist_ok=True)
-            fd = os.open(files[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                os.makedirs(os.path.dirname(files[name]), exist_ok=True)
+                fd = os.open(files[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            except OSError as error:
+                if error.errno not in NO_ROOM:
+                    raise
+                continue  # a full disk: the log of the node has to do
             os.dup2(fd, descriptor)
             os.close(fd)
+    if files:
+        take_streams()
 
 
 def _listen_for_stack_requests(path: str | None) -> None:
@@ -229,7 +238,7 @@ def _write_error(path: str | None, error: Exception) -> None:
     """Write down what ended this rank, unless the module has done so itself."""
     if path is None or os.path.exists(path):
         return
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_installed(frame.filename)]
     record = {
         "type": type(error).__name__,
         "message": str(error),
@@ -239,11 +248,23 @@ def _write_error(path: str | None, error: Exception) -> None:
         "is_peer_error": is_peer_error(error),
         "time_s": time.time(),
     }
-    with contextlib.suppress(OSError):  # a full disk must not hide the error itself
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(f"{path}.{os.getpid()}", "w", encoding="utf-8") as file:
-            json.dump(record, file)
-        os.replace(f"{path}.{os.getpid()}", path)
+    if isinstance(error, OSError):
+        record |= {"errno": error.errno, "path": str(error.filename or "")}
+    spare = os.path.join(os.environ.get("DDPTUI_BEATS", ""), f"error{os.environ.get('RANK', '0')}.json")
+    for place in (path, spare):  # a full disk must not hide the error: beats are in memory
+        with contextlib.suppress(OSError):
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            with open(f"{place}.{os.getpid()}", "w", encoding="utf-8") as file:
+                json.dump(record, file)
+            os.replace(f"{place}.{os.getpid()}", place)
+            return
+
+
+def _is_installed(file: str) -> bool:
+    """Whether it is a file of Python or of an installed package: the place of an error is to be the user's own."""
+    return file.startswith(
+        (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), "<", os.path.dirname(__file__))
+    )
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -30,12 +30,20 @@ from engine.core.state import RunState, is_terminal
 from engine.launchers.agent import AgentPlan, Host, plan_agent
 from engine.launchers.local import HELD_SIGNALS
 from engine.launchers.torchrun import WORKER_MODULE
-from engine.machine import allowed_cores, count_memory_kills, describe_git, describe_machine, find_other_runs
+from engine.machine import (
+    SHARED_MEMORY,
+    allowed_cores,
+    count_memory_kills,
+    describe_git,
+    describe_machine,
+    find_other_runs,
+    is_full,
+)
 from engine.monitor import Monitor
 from engine.node_hang import NodeHang
-from engine.node_record import NodeRecord
+from engine.node_record import NodeRecord, write_patiently
 from engine.processes import MARKS, end_tree, find_tagged, kill, resume, run_marks, this_process
-from engine.store import ResultsPaths, RunPaths, read_json, write_json
+from engine.store import ResultsPaths, RunPaths, read_json
 from engine.tail import read_beat
 from engine.wake import ensure_supervisor, results_of
 
@@ -74,6 +82,10 @@ class Ladder:
 
     def hangs(self, now_s: float) -> None:
         """The run hangs, and is to be ended: its ranks could not act on a request."""
+        self._kill_ranks_s = now_s
+
+    def folder_gone(self, now_s: float) -> None:
+        """The run's folder was deleted: no grace, in which its ranks could only write into it."""
         self._kill_ranks_s = now_s
 
     def rank_failed(self, now_s: float) -> None:
@@ -153,6 +165,8 @@ class NodeRunner:
             rule=self._spec.config.hang_rule,
             first_step=whole_or(told, "resumed_from_step", 0),
         )
+        self._paths = paths
+        self._is_shared_memory_full = False
         self._killed: set[int] = set()
         self._memory_kills = count_memory_kills()
         self._wakeup = wakeup
@@ -223,7 +237,10 @@ class NodeRunner:
 
     def _look(self, agent: subprocess.Popen[bytes], now_s: float) -> None:
         """See whether the run must end, and take the next step of ending it."""
+        had_failed = self._record.has_failed_rank
         self._record.read_ranks(self._killed)
+        if self._record.has_failed_rank and not had_failed:
+            self._is_shared_memory_full = is_full(SHARED_MEMORY)
         limit_s = self._spec.config.timeout
         is_late = limit_s is not None and now_s - self._started_s >= limit_s
         if not self._ladder.is_told and (self._wakeup.is_told_to_stop or is_late):
@@ -232,6 +249,8 @@ class NodeRunner:
             agent.terminate()
         elif self._hang.end_reason and not self._ladder.is_told:
             self._ladder.hangs(now_s)
+        elif not (self._files.root.is_dir() and self._paths.run.exists()):
+            self._ladder.folder_gone(now_s)  # nobody could find or stop it any more
         elif self._record.has_failed_rank or self._record.has_failed_sibling():
             self._ladder.rank_failed(now_s)
         if self._ladder.must_kill_ranks(now_s):
@@ -252,7 +271,12 @@ class NodeRunner:
             return self._hang.end_reason
         kills = count_memory_kills()
         is_out_of_memory = kills is not None and self._memory_kills is not None and kills > self._memory_kills
-        return self._record.find_reason(exit_code, is_out_of_memory=is_out_of_memory)
+        return self._record.find_reason(
+            exit_code,
+            beats=self._beats,
+            is_out_of_memory=is_out_of_memory,
+            is_shared_memory_full=self._is_shared_memory_full,
+        )
 
     def _find_early_leaver(self) -> str:
         """A rank may have left with exit code 0 in the middle of its work: its beat knows."""
@@ -273,6 +297,7 @@ class NodeRunner:
         )
         for rank in self._plan.ranks:
             (self._beats / f"rank{rank}").unlink(missing_ok=True)
+            self._files.spare_error(self._beats, rank).unlink(missing_ok=True)
         shutil.rmtree(self._beats / f"torchrun{self._node_rank}", ignore_errors=True)
         with contextlib.suppress(OSError):  # other nodes of this machine still use it
             self._beats.rmdir()
@@ -319,7 +344,7 @@ def main(argv: list[str] | None = None) -> int:
     wakeup = Wakeup()
     paths = RunPaths(arguments.run_dir.resolve())
     files = paths.attempt(arguments.attempt)
-    write_json(files.handle(arguments.node_rank), this_process().to_json())
+    write_patiently(files.handle(arguments.node_rank), this_process().to_json())
     try:
         exit_code = NodeRunner(paths, arguments.attempt, arguments.node_rank, arguments.worker, wakeup).run()
     except Exception as error:  # whatever it was: a run without an exit file would seem to be running

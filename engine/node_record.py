@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from ddptui.streams import NO_ROOM
 from engine.core.events import decode_line
 from engine.core.fields import number, text, whole
 from engine.core.rootcause import RankExit, root_cause, signal_name
 from engine.store import AttemptPaths, read_json, write_json
 from engine.tail import Tail
 
-__all__ = ["NodeRecord"]
+__all__ = ["NodeRecord", "write_patiently"]
 
 _LOG_TAIL_BYTES = 65536
 _MAX_LOG_LINES = 200
 _PATIENCE_S = 60.0
-"""How long the exit file waits for a disk that is full: without it a run that succeeded would be lost."""
+"""How long an error that is no lack of room is borne: without its exit file a run that succeeded would be lost."""
 _RETRY_S = 1.0
+
+
+def write_patiently(path: Path, value: dict[str, Any], *, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Replace ``path``, again and again while there is no room for it; nothing where its folder is gone.
+
+    Args:
+        path: of the file.
+        value: its content.
+        sleep: waits.
+
+    Raises:
+        OSError: something else is wrong, and still was a minute later.
+    """
+    num_tries = 0
+    while path.parent.is_dir():
+        try:
+            write_json(path, value)
+        except OSError as error:
+            num_tries += 1
+            if error.errno not in NO_ROOM and num_tries > _PATIENCE_S / _RETRY_S:
+                raise
+            sleep(_RETRY_S)
+        else:
+            return
 
 
 class NodeRecord:
@@ -81,9 +105,11 @@ class NodeRecord:
         """Whether another node of the attempt has ended badly: its ranks are gone, so ours wait for nobody."""
         return any(whole(other, "exit_code") != 0 for other in self._other_exits())
 
-    def find_reason(self, exit_code: int, *, is_out_of_memory: bool) -> str:
+    def find_reason(
+        self, exit_code: int, *, beats: Path, is_out_of_memory: bool, is_shared_memory_full: bool = False
+    ) -> str:
         """Return the root cause in one line, from what all ranks and this node's log say."""
-        errors = {rank: error for rank in range(self._world_size) if (error := read_json(self._files.error(rank)))}
+        errors = {rank: error for rank in range(self._world_size) if (error := self._error_of(rank, beats))}
         reason = root_cause(
             errors=errors,
             exits=list(self.exits.values()),
@@ -91,6 +117,7 @@ class NodeRecord:
             log=self._log_lines(self._files.node_log(self._node_rank), self._log_start),
             rank_logs={rank: self._log_lines(self._files.err(rank)) for rank in self.exits if rank not in errors},
             is_out_of_memory=is_out_of_memory,
+            is_shared_memory_full=is_shared_memory_full,
         )
         if self.exits or errors:
             return reason
@@ -107,7 +134,10 @@ class NodeRecord:
         ranks_left: list[int],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Write the exit file, for a minute again and again: from then on nothing of this node runs.
+        """Write the exit file: from then on nothing of this node runs.
+
+        Where there is no room it waits for it; other errors it bears for a minute. Where the folder was deleted there
+        is nobody left to tell.
 
         Args:
             exit_code: torchrun's; negative for a signal; None where it never started.
@@ -133,16 +163,14 @@ class NodeRecord:
             "reason": reason,
             "ranks_left": ranks_left,
         }
-        for _ in range(int(_PATIENCE_S / _RETRY_S)):
-            with contextlib.suppress(OSError):
-                write_json(self._files.exit(self._node_rank), value)
-                return
-            sleep(_RETRY_S)
-        write_json(self._files.exit(self._node_rank), value)
+        write_patiently(self._files.exit(self._node_rank), value, sleep=sleep)
 
     def write_env(self, fields: dict[str, Any]) -> None:
         """Write the env file."""
         write_json(self._files.env(self._node_rank), fields)
+
+    def _error_of(self, rank: int, beats: Path) -> dict[str, Any] | None:
+        return read_json(self._files.error(rank)) or read_json(self._files.spare_error(beats, rank))
 
     def _other_exits(self) -> list[dict[str, Any]]:
         found = (read_json(self._files.exit(other)) for other in self._others)

@@ -9,6 +9,7 @@ from typing import Any
 from engine.core.fields import number, text, whole_or
 from engine.core.lifecycle import NodeExit, Outcome, effective_outcome, stored_state
 from engine.core.state import RunState, is_active
+from engine.machine import is_full
 from engine.processes import Handle, is_alive
 from engine.store import AttemptPaths, ResultsPaths, RunPaths, list_experiments, list_runs, read_json
 
@@ -115,6 +116,7 @@ def _outcome(paths: RunPaths, spec: dict[str, Any], status: dict[str, Any], now_
         is_runner_alive=is_runner_alive,
         age_s=max(now_s - (number(status, "updated_s") or 0.0), 0.0),
         host="" if supervisor is None else supervisor.host,
+        is_disk_full=is_full(paths.root),
     )
 
 

@@ -144,7 +144,7 @@ def write_part(folder: Path, name: str, write: Callable[[BinaryIO], None]) -> di
         OSError: as the file system raised it; nothing is left of the part.
     """
     for path in (folder.parent, folder):
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.mkdir(exist_ok=True, mode=0o700)  # the run's folder is not made anew where somebody has deleted it
     fd, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
     try:
         with os.fdopen(fd, "w+b") as file:

@@ -118,6 +118,9 @@ class AttemptPaths:
     @property
     def dossier_text(self) -> Path:
         return self.root / "dossier.txt"
+    def spare_error(self, beats: Path, rank: int) -> Path:
+        """Where that is written when there is no room for it: beside the beats, in memory."""
+        return beats / f"error{rank}.json"
 
     def out(self, rank: int) -> Path:
         return self.root / "logs" / f"rank{rank}.out"

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DdptuiError", "InputError", "Problem"]
+__all__ = ["DdptuiError", "DiskFullError", "InputError", "NonFiniteLossError", "Problem"]
 
 
 class DdptuiError(Exception):
     """Something failed; the message is one line that a person can act on."""
 
     exit_code = 1
+
+
+class NonFiniteLossError(DdptuiError):
+    """A loss was NaN or infinite and ``on_nonfinite`` is "stop": every rank raises it after the same step."""
+
+
+class DiskFullError(DdptuiError):
+    """A file could not be written for want of room and ``on_disk_full`` is "stop": every rank raises it."""
 
 
 @dataclass(frozen=True, kw_only=True)

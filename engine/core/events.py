@@ -18,16 +18,19 @@ epoch_start  epoch, step
 step         epoch, step_first, step (last, 0-based, of the window), num_steps, samples and correct (this rank's, summed
              over the window; correct null where not counted; absent for ranks that see no samples), loss, loss_min,
              loss_max, loss_last (means per sample of this rank; null where unknown), lr, window_s (wall seconds of the
-             window), phases {name: s summed over the window}, boundary {step_s, phases, spans?}: the last step alone
-             (spans, pipelines only: [[op "F"|"B"|"W", micro_batch, start mono_s, end mono_s], ...])
+             window), nonfinite {step, what ("NaN" | "infinite"), num_steps} (the first such loss of the window and how
+             many there are; absent where all are finite), phases {name: s summed over the window}, boundary {step_s,
+             phases, spans?}: the last step alone (spans, pipelines only: [[op "F"|"B"|"W", micro_batch, start mono_s,
+             end mono_s], ...])
 epoch_stop   epoch, step, num_steps, train_s, epoch_s (train_s + eval_s + snapshots within), samples, loss, correct; of
              the whole epoch also where a run was resumed in it, but for the snapshots before
 eval         epoch, step, split ("validation" | "test"), samples, loss, accuracy (or null), eval_s,
              metrics {name: mean}; written by one rank only, sums over all ranks
 metric       name: value pairs of a user's own; samples (of this rank since its last call) or global_samples
 snapshot     epoch, step (the last that is in it), path, snapshot_s, is_kept (false: it could not be written)
-message      level ("info" | "warning"), text
-error        type, message, file, line, traceback (text), is_peer_error
+message      level ("info" | "warning"), text; is_loss where something that was to be kept is not there
+error        type, message, file, line (the user's own innermost), traceback (text), is_peer_error; errno and path where
+             a system call failed
 run_stop     reason (one line: "epochs", "steps", ...), epoch, step, num_steps, train_s, eval_s, snapshot_s, real_s,
              user_s, system_s, peak_memory_bytes (host, maximum resident set), peak_device_memory_bytes (or null);
              train_s, eval_s and snapshot_s (models that were saved included) over all attempts

@@ -14,6 +14,7 @@ from engine.core.fields import number, text, whole
 from engine.core.state import RunState, is_active, is_terminal
 
 __all__ = [
+    "FOLDER_DELETED",
     "HEARTBEAT_OLD_S",
     "STOPPED_BY_USER",
     "NodeExit",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 STOPPED_BY_USER = "stopped by the user"
+FOLDER_DELETED = "its folder was deleted"
 HEARTBEAT_OLD_S = 10.0
 """A status is refreshed at least every two seconds; older than this its writer is dead, stuck or cannot write."""
 
@@ -194,6 +196,7 @@ def effective_outcome(
     is_runner_alive: bool | None,
     age_s: float,
     host: str = "",
+    is_disk_full: bool = False,
 ) -> Outcome:
     """Say what a listing may show, given that the writer of ``status`` may be dead.
 
@@ -204,6 +207,7 @@ def effective_outcome(
         is_runner_alive: whether any node runner lives; None = on another host, or no node runner has said who it is.
         age_s: since the heartbeat.
         host: of the supervisor, for the message.
+        is_disk_full: whether the disk of the results has no room.
     """
     state = stored_state(status) or RunState.QUEUED
     said = Outcome(state=state, reason=text(status or {}, "reason") or "", exit_code=whole(status or {}, "exit_code"))
@@ -214,6 +218,8 @@ def effective_outcome(
     outcome = decide_final(exits, is_stop_requested=stopping, is_anything_left=is_runner_alive) if exits else None
     if outcome is not None:
         return outcome
+    if is_disk_full and is_supervisor_alive:
+        return Outcome(state=state, reason=f"disk full: what is shown is {_in_words(age_s)} old")
     if is_runner_alive:
         return said if said.reason else Outcome(state=state, reason="the run goes on without its supervisor")
     if state is RunState.STARTING and is_supervisor_alive is False:

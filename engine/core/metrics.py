@@ -14,6 +14,7 @@ from engine.core.progress import RunProgress, measure_progress
 from engine.core.rank_record import RankRecord
 from engine.core.run_record import Evaluation, NodeLoad, RunRecord
 from engine.core.summary import make_summary
+from engine.core.wording import count
 
 if TYPE_CHECKING:
     from engine.core.spec import RunSpec  # loads pydantic, and listings fold lines too
@@ -155,6 +156,8 @@ class RunFold:
         message = text(event, "text")
         if message is not None and len(self.record.warnings) < 100:
             self.record.warnings.append(f"rank {rank}: {message}")
+            if event.get("is_loss") is True:
+                self.record.losses.append(f"rank {rank}: {message}")
 
     def _note_time(self, event: Event) -> None:
         time_s = number(event, "time_s")
@@ -177,6 +180,19 @@ class RunFold:
         """The first step whose training loss was NaN or infinite on any rank."""
         steps = (record.nonfinite_step for record in self.record.ranks.values())
         return min((step for step in steps if step is not None), default=None)
+
+    def nonfinite_words(self) -> str:
+        """What is to be said of losses that were no numbers, or ""."""
+        first = min(
+            (record for record in self.record.ranks.values() if record.nonfinite_step is not None),
+            key=lambda record: (record.nonfinite_step or 0, record.rank),
+            default=None,
+        )
+        if first is None:
+            return ""
+        more = max(record.num_nonfinite for record in self.record.ranks.values()) - 1
+        what = f"loss is {first.nonfinite_what} at step {first.nonfinite_step}"
+        return f"{what} and at {count(more, 'more step')}" if more else what
 
     def summary(
         self, status: Mapping[str, Any], envs: Sequence[Mapping[str, Any]] = (), *, num_attempts: int | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.core.events import Event
-from engine.core.fields import mapping, number, number_map, sequence, whole, whole_or
+from engine.core.fields import mapping, number, number_map, sequence, text, whole, whole_or
 
 __all__ = ["NUM_NEWEST", "EpochPart", "RankRecord", "Window"]
 
@@ -68,6 +68,8 @@ class RankRecord:
     epochs: dict[int, EpochPart] = field(default_factory=dict)
     epoch_lr: dict[int, float] = field(default_factory=dict)
     nonfinite_step: int | None = None
+    nonfinite_what: str = ""
+    num_nonfinite: int = 0
     last_epoch: int | None = None
 
     @property
@@ -90,7 +92,7 @@ class RankRecord:
         ]
         self.epochs = {epoch: part for epoch, part in self.epochs.items() if part.step < resumed_from_step}
         if self.nonfinite_step is not None and self.nonfinite_step >= resumed_from_step:
-            self.nonfinite_step = None
+            self.nonfinite_step, self.nonfinite_what, self.num_nonfinite = None, "", 0
         return taken_s - sum(window.window_s for window in self.windows)
 
     def add_step(self, event: Event) -> None:
@@ -106,8 +108,7 @@ class RankRecord:
         lr = number(event, "lr")
         if lr is not None:
             self.epoch_lr[self.last_epoch] = lr
-        if self.nonfinite_step is None and _is_nonfinite(event.get("loss")):
-            self.nonfinite_step = step
+        self._note_nonfinite(event, step)
         self.windows.append(
             Window(
                 epoch=self.last_epoch,
@@ -124,6 +125,18 @@ class RankRecord:
         )
         if len(self.windows) > MAX_WINDOWS:
             self._merge_neighbours()
+
+    def _note_nonfinite(self, event: Event, step: int) -> None:
+        """Take note of a loss that was no number: at which step, where the line says so, else at its last."""
+        said, loss = mapping(event, "nonfinite"), event.get("loss")
+        if not said and not _is_nonfinite(loss):
+            return
+        self.num_nonfinite += max(whole_or(said, "num_steps", 1), 1)
+        if self.nonfinite_step is None:
+            self.nonfinite_step = whole_or(said, "step", step)
+            self.nonfinite_what = text(said, "what") or (
+                "infinite" if isinstance(loss, float) and math.isinf(loss) else "NaN"
+            )
 
     def add_epoch(self, event: Event) -> None:
         """Take an ``epoch_stop`` line."""

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine.core.causes import describe_error, find_cause, is_own_network_error
+
 __all__ = ["STOPPED_EXIT_CODE", "RankExit", "describe_log", "is_told_to_stop", "root_cause", "signal_name"]
 
 STOPPED_EXIT_CODE = 75
@@ -21,8 +23,24 @@ _MAX_LENGTH = 300
 _SIGKILL_SLACK_S = 0.5
 """torchrun looks at its ranks every 0.1 s, so a peer's complaint is often older than the death it complains about."""
 
-_SPEAKING_FOR_ITSELF = ("DdptuiError", "InputError", "OutOfMemoryError")
-"""Errors whose message needs no type in front."""
+_SIGNALS = {
+    "SIGKILL": "sender unknown",
+    "SIGSEGV": "it touched memory that is not its own; its stack is in the rank's stderr",
+    "SIGBUS": "",
+    "SIGABRT": "a library gave up",
+    "SIGILL": "an instruction that this CPU does not know",
+    "SIGFPE": "a division by zero in native code",
+    "SIGXCPU": "its CPU time limit (ulimit -t) was reached",
+    "SIGXFSZ": "its file size limit (ulimit -f) was reached",
+}
+"""What is certain of a death by these signals where nothing else is known."""
+
+_OF_THE_RUN = ("NonFiniteLossError", "DiskFullError")
+"""Errors that all ranks raise together: none of them is named."""
+
+_WHAT = re.compile(r"^\s*what\(\):\s*(?P<what>.+)$")
+_PLACE_IN_LIBRARY = re.compile(r"\[enforce fail at [^\]]+\]\s*")
+_NO_TORCH = re.compile(r"No module named '(torch|torch\.\S+)'$")
 
 _ERROR_LINE = re.compile(r"^\s*(?P<type>[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit))(?::\s*(?P<message>.*))?$")
 _COMPLAINT = re.compile(r"error|cannot|denied|not found|no such", re.IGNORECASE)
@@ -59,6 +77,7 @@ def root_cause(
     log: Sequence[str],
     rank_logs: Mapping[int, Sequence[str]] | None = None,
     is_out_of_memory: bool = False,
+    is_shared_memory_full: bool = False,
 ) -> str:
     """Return the reason of a failure as one line.
 
@@ -69,6 +88,7 @@ def root_cause(
         log: the last lines of the node's log.
         rank_logs: rank -> the last lines of its stderr, for ranks without an error.
         is_out_of_memory: whether the kernel has killed for memory while the run ran.
+        is_shared_memory_full: whether ``/dev/shm`` had no room when a rank fell.
     """
     exits = sorted(exits, key=lambda rank_exit: rank_exit.time_s)
     own = _earliest_error(errors, is_peer_error=False)
@@ -79,8 +99,9 @@ def root_cause(
     if told is not None and (death is None or death.exit_code == -signal.SIGTERM):  # which it passes on to its ranks
         return f"torchrun: told to stop by {told} from outside"
     if death is not None:
-        memory = " (kernel out-of-memory)" if is_out_of_memory and death.exit_code == -signal.SIGKILL else ""
-        return f"rank {death.rank}: killed by {signal_name(death.exit_code)}{memory}"
+        known = {"SIGKILL": "kernel out-of-memory"} if is_out_of_memory else {}
+        known |= {"SIGBUS": "shared memory is full"} if is_shared_memory_full else {}
+        return _describe_death(death, known, (rank_logs or {}).get(death.rank, ()))
     if agent_exit_code < 0:
         return f"torchrun: killed by {signal_name(agent_exit_code)}"
     return (
@@ -110,7 +131,8 @@ def describe_log(log: Sequence[str]) -> str:
     """Return the line of a log that says best what went wrong, or ""."""
     for line in reversed(log):
         if line.startswith("ddptui: "):
-            return _one_line(line.removeprefix("ddptui: "))
+            hint = "; install torch there" if _NO_TORCH.search(line) else ""
+            return _one_line(line.removeprefix("ddptui: ")) + hint
         if missing := _NO_DDPTUI.match(line):
             return f"{missing['python']}: No module named 'ddptui'; install ddptui there"
     for line in reversed(log):
@@ -125,8 +147,17 @@ def _is_complaint(line: str) -> bool:
 
 
 def _earliest_error(errors: Mapping[int, Mapping[str, Any]], *, is_peer_error: bool) -> int | None:
-    ranks = [rank for rank, error in errors.items() if bool(error.get("is_peer_error")) is is_peer_error]
-    return min(ranks, key=lambda rank: _time(errors[rank]), default=None)
+    ranks = [rank for rank, error in errors.items() if _is_peer_error(error) is is_peer_error]
+    return min(ranks, key=lambda rank: (_is_victim(errors[rank]), _time(errors[rank])), default=None)
+
+
+def _is_peer_error(error: Mapping[str, Any]) -> bool:
+    return error.get("is_peer_error") is True and not is_own_network_error(error)
+
+
+def _is_victim(error: Mapping[str, Any]) -> bool:
+    """Whether it tells that another rank closed the connection: who could not connect, or waited, was there before."""
+    return _is_peer_error(error) and find_cause(error).text.startswith("another rank went away")
 
 
 def _signal_to_torchrun(log: Sequence[str]) -> str | None:
@@ -149,6 +180,16 @@ def _came_before(death: RankExit | None, error: Mapping[str, Any]) -> bool:
     return death is not None and death.exit_code == -signal.SIGKILL and death.time_s <= _time(error) + _SIGKILL_SLACK_S
 
 
+def _describe_death(death: RankExit, known: Mapping[str, str], log: Sequence[str]) -> str:
+    """Say by which signal, and what is certain of it beside: evidence, the last words of a library, or nothing."""
+    name = signal_name(death.exit_code) or ""
+    said = next((match["what"] for line in reversed(log) if (match := _WHAT.match(line))), "")
+    if said and name == "SIGABRT":
+        return _one_line(f"rank {death.rank}: killed by {name}: {_PLACE_IN_LIBRARY.sub('', said)}")
+    about = known.get(name) or _SIGNALS.get(name)
+    return f"rank {death.rank}: killed by {name}" + (f" ({about})" if about else "")
+
+
 def _describe_exit(
     exits: Sequence[RankExit], errors: Mapping[int, Mapping[str, Any]], rank_logs: Mapping[int, Sequence[str]]
 ) -> str:
@@ -169,11 +210,8 @@ def _describe_peer_error(errors: Mapping[int, Mapping[str, Any]]) -> str:
 
 
 def _describe_error(rank: int, error: Mapping[str, Any]) -> str:
-    name = str(error.get("type") or "error").rpartition(".")[2]
-    message = _one_line(str(error.get("message") or ""))
-    if not message:
-        return f"rank {rank}: {name}"
-    return f"rank {rank}: {message}" if name in _SPEAKING_FOR_ITSELF else f"rank {rank}: {name}: {message}"
+    line = _one_line(describe_error(error))
+    return line if error.get("type") in _OF_THE_RUN else f"rank {rank}: {line}"
 
 
 def _one_line(text: str) -> str:

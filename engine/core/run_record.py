@@ -49,6 +49,7 @@ class RunRecord:
         evaluations: by (split, epoch); the last word counts.
         loads: by node rank.
         warnings: what ranks warned of, the first hundred.
+        losses: those of them that say that something is not there which was to be kept.
         garbage_lines: lines that held no event.
         attempt: the newest attempt that was seen; 0 before the first line.
         first_start_s: Unix time at which the first rank's process started.
@@ -64,6 +65,7 @@ class RunRecord:
     evaluations: dict[tuple[str, int], Evaluation] = field(default_factory=dict)
     loads: dict[int, NodeLoad] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
     garbage_lines: int = 0
     attempt: int = 0
     first_start_s: float | None = None

@@ -253,6 +253,12 @@ class RunConfig(Strict):
     on_hang: Literal["end", "wait"] = "end"
     """What follows once the stacks of all ranks are written down: end the attempt (and restart, see ``max_restarts``),
     or wait, in the state stalled, until somebody ends it or it goes on."""
+    on_nonfinite: Literal["warn", "stop"] = "warn"
+    """A loss that is NaN or infinite: ``warn`` says so and goes on; ``stop`` ends all ranks after the same step, as
+    failed and without a restart. What a run computes until then is the same, so the id of the run does not know it."""
+    on_disk_full: Literal["continue", "stop"] = "continue"
+    """No room for event lines or snapshots (disk full, quota, read-only): ``continue`` goes on training without them
+    and says what was lost; ``stop`` ends all ranks after the same step, to be resumed once there is room."""
     timeout: PositiveFloat | None = None
     """Seconds after which the run is ended as failed."""
     python: str | None = None

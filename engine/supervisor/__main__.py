@@ -28,7 +28,7 @@ __all__ = ["main", "serve"]
 
 TICK_S = 0.2
 _UNWRITTEN_S = 60.0
-"""How long to stay after the last run for a disk that is full."""
+"""How long to stay after the last run for files that cannot be written; for want of room, until there is some."""
 
 
 class _Leave:
@@ -85,7 +85,8 @@ def serve(
         supervisor.tick()
         if not supervisor.is_idle():
             idle_since_s = clock()
-        has_written = supervisor.is_all_written() or clock() - idle_since_s > _UNWRITTEN_S
+        is_patience_over = clock() - idle_since_s > _UNWRITTEN_S and not supervisor.is_waiting_for_room()
+        has_written = supervisor.is_all_written() or is_patience_over
         if supervisor.is_idle() and has_written and _may_leave(supervisor, lock):
             return 0
         sleep(TICK_S)

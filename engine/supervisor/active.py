@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from engine.core.lifecycle import STOPPED_BY_USER, NodeExit, Outcome, decide_final
+from engine.core.lifecycle import FOLDER_DELETED, STOPPED_BY_USER, NodeExit, Outcome, decide_final
 from engine.core.rootcause import describe_log
 from engine.core.run_queue import QueueEntry
 from engine.core.state import RunState
@@ -124,6 +124,7 @@ class ActiveRun:
 
     Attributes:
         state: starting, running, stalled, stopping.
+        spec: ``run.json`` as it was when we took it.
     """
 
     def __init__(
@@ -143,6 +144,7 @@ class ActiveRun:
         self.nodes = nodes
         self.handles = dict(handles)
         self.state = RunState.STARTING if entry.stop_by_s is None else RunState.STOPPING
+        self.spec = read_json(paths.run)
         self._processes = processes
         self._hang = hang
         self._deadlines = _Deadlines()
@@ -191,6 +193,8 @@ class ActiveRun:
 
     def poll(self, now_s: float) -> Outcome | None:
         """Look at it; return how it ended, or None while it has not."""
+        if self._is_folder_deleted():
+            return self._end_deleted()
         self.learn_handles()
         alive = {node_rank: self._is_runner_alive(node_rank, now_s) for node_rank in range(self.nodes)}
         exits = read_exits(self.attempt, self.nodes)  # after the look: a node runner writes its exit, then ends
@@ -209,6 +213,15 @@ class ActiveRun:
         if len(living) < self.nodes and self.entry.stop_by_s is None:
             return self._after_loss_of_a_peer(exits, living, now_s)
         return self._look_for_hang(living, now_s)
+
+    def _is_folder_deleted(self) -> bool:
+        """Whether somebody has deleted it while we ran: its description goes with it, and we never replace that."""
+        return self.spec is not None and not self.paths.run.exists()
+
+    def _end_deleted(self) -> Outcome:
+        left = self.end_all()
+        survivors = f"; still alive after SIGKILL: pid {', '.join(map(str, left))}" if left else ""
+        return Outcome(state=RunState.FAILED, reason=FOLDER_DELETED + survivors)
 
     def end_all(self) -> list[int]:
         """End every process of the run at once; return the pids that survived."""

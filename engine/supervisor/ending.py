@@ -15,8 +15,9 @@ from engine.store import AttemptPaths, RunPaths, read_json
 
 __all__ = ["closed_outcome", "drop_what_was_for_resuming", "explain_end", "unfinished_attempt"]
 
-_REFUSALS = ("InputError", "DdptuiError")
-"""What a rank ends with that finds what it is told wrong: it would find the same again."""
+_REFUSALS = ("InputError", "DdptuiError", "NonFiniteLossError", "DiskFullError")
+"""What a rank ends with that would meet the same again: it is told something wrong, its loss is no number, the disk is
+full."""
 
 
 def explain_end(entry: QueueEntry, paths: RunPaths, attempt: AttemptPaths, outcome: Outcome) -> Outcome:

@@ -31,6 +31,8 @@ __all__ = ["MAX_PARALLEL", "Supervisor"]
 MAX_PARALLEL = 1
 """Runs that share a machine spoil each other's times."""
 _CLEAN_S = 60.0
+_ROOM_EVERY_S = 5.0
+"""Between two tries to start a run for whose files there was no room."""
 _STOP_GRACE_S = 20.0
 """For a run that was found stopping, with no word of how long it may take."""
 
@@ -76,6 +78,7 @@ class Supervisor:
         )
         self._queue = RunQueue()
         self._cleaned_s = 0.0
+        self._start_again_s = 0.0
 
     def recover(self) -> None:
         """Take over what another supervisor left: its queue, and its runs with their true ends."""
@@ -118,6 +121,10 @@ class Supervisor:
     def is_all_written(self) -> bool:
         """Whether every file holds what it should; false on a full disk."""
         return self._writer.num_pending == 0
+
+    def is_waiting_for_room(self) -> bool:
+        """Whether what is not written yet only wants room."""
+        return self._writer.is_waiting_for_room
 
     def has_commands(self) -> bool:
         """Whether a command waits."""
@@ -255,14 +262,23 @@ class Supervisor:
         is_stop_on_error = plan.get("on_error") == "stop"
         return QueueEntry(experiment=key[0], run_id=key[1], is_stop_on_error=is_stop_on_error, queued_s=queued_s)
 
+    def _may_start(self) -> bool:
+        if not self._queue.waiting or self._queue.is_held or len(self._runs) >= MAX_PARALLEL:
+            return False
+        return not 0 < self._start_again_s - self._clock() <= _ROOM_EVERY_S  # further off: the clock was set back
+
     def _start_waiting(self) -> None:
-        while self._queue.waiting and not self._queue.is_held and len(self._runs) < MAX_PARALLEL:
+        while self._may_start():
             entry = self._queue.waiting[0]
             self._queue = self._queue.start_next()
             self._save_queue()
             state = self._runs.start(entry)
             if is_terminal(state):
                 self._forget(entry, state)
+            elif state is RunState.QUEUED:  # there is no room for its files
+                self._queue = self._queue.put_back(entry)
+                self._save_queue()
+                self._start_again_s = self._clock() + _ROOM_EVERY_S
 
     def _note_end(self, entry: QueueEntry, state: RunState) -> None:
         """Let a run that is started again wait in front; any other leaves the queue."""
@@ -308,6 +324,8 @@ class Supervisor:
     def _write(self, path: Path, value: dict[str, Any]) -> None:
         if not self._results.root.is_dir():  # deleted while we ran: it must not rise again with a status in it
             raise FileNotFoundError(errno.ENOENT, "the results folder is gone", str(self._results.root))
+        if self._results.control not in path.parents and not path.parent.is_dir():  # a run's: the same
+            raise FileNotFoundError(errno.ENOENT, "its folder was deleted", str(path))
         write_json(path, value)
 
     def _save_queue(self) -> None:

@@ -7,15 +7,16 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ddptui.streams import NO_ROOM
 from engine.core.errors import DdptuiError
 from engine.core.fields import mapping, whole_or
-from engine.core.lifecycle import STOPPED_BY_USER, Outcome, restart_note, stored_state
+from engine.core.lifecycle import FOLDER_DELETED, STOPPED_BY_USER, Outcome, restart_note, stored_state
 from engine.core.metrics import RunFold
 from engine.core.run_queue import QueueEntry, RunKey
 from engine.core.state import RunState, is_active, is_terminal
 from engine.overview import num_nodes
 from engine.processes import Handle
-from engine.store import AttemptPaths, ResultsPaths, RunPaths, read_json
+from engine.store import AttemptPaths, ResultsPaths, RunPaths, read_json, write_json
 from engine.supervisor.active import ActiveRun, RunProcesses
 from engine.supervisor.ending import closed_outcome, drop_what_was_for_resuming, explain_end, unfinished_attempt
 from engine.supervisor.hanging import HangDesk
@@ -141,6 +142,8 @@ class Runs:
             return self._conclude(entry, None, Outcome(state=RunState.FAILED, reason=str(error)))
         except OSError as error:
             reason = f"cannot write {describe_os_error(error, paths.root)}"
+            if error.errno in NO_ROOM:
+                return self._wait_for_room(entry, paths, reason)
             return self._conclude(entry, None, Outcome(state=RunState.FAILED, reason=reason))
         self._statuses.starting(paths, queued_s=entry.queued_s, attempt=attempt.number)
         self._log.write(f"{entry.tag}: starting, attempt {attempt.number}")
@@ -151,6 +154,15 @@ class Runs:
             return self._conclude(entry, attempt, Outcome(state=RunState.FAILED, reason=str(error)))
         self._take(entry, attempt, nodes=spec.config.nodes, handles=handles)
         return RunState.STARTING
+
+    def _wait_for_room(self, entry: QueueEntry, paths: RunPaths, reason: str) -> RunState:
+        """Let it wait in the queue: one full disk must not fail one run after the other."""
+        begun = unfinished_attempt(paths)
+        if begun is not None:
+            shutil.rmtree(begun.root, ignore_errors=True)  # nothing has run in it
+        self._log.write(f"{entry.tag}: waits for room: {reason}")
+        self._statuses.waiting_for_room(paths, queued_s=entry.queued_s, reason=f"waits for room: {reason}")
+        return RunState.QUEUED
 
     def _adopt(self, entry: QueueEntry) -> RunState:
         paths = self._paths(entry)
@@ -182,6 +194,9 @@ class Runs:
         run = self._active[entry.key]
         before = run.state
         outcome = run.poll(self._clock())
+        if outcome is not None and outcome.reason.startswith(FOLDER_DELETED):
+            self._put_back(run)
+            return self._conclude(run.entry, None, outcome)
         if outcome is not None:
             return self._conclude(run.entry, run.attempt, explain_end(run.entry, run.paths, run.attempt, outcome))
         if run.state is not before:
@@ -192,6 +207,18 @@ class Runs:
             attempt = read_json(run.attempt.attempt) or {"attempt": run.attempt.number}
             self._writer.put(run.attempt.attempt, {**attempt, **describe_nodes(run.attempt, run.nodes)})
         return run.state
+
+    def _put_back(self, run: ActiveRun) -> None:
+        """Make the folder anew with what the run was: listings then say what became of it, and it can be retried.
+
+        Where its whole experiment was deleted it stays so.
+        """
+        shutil.rmtree(run.attempt.beats, ignore_errors=True)
+        if run.paths.root.parent.parent.is_dir() and run.spec is not None:
+            try:
+                write_json(run.paths.run, run.spec)
+            except OSError as error:
+                self._log.write(f"{run.entry.tag}: cannot write {describe_os_error(error, run.paths.root)}")
 
     def _conclude(self, entry: QueueEntry, attempt: AttemptPaths | None, outcome: Outcome) -> RunState:
         """Write down the end: the attempt, the summary, and last the status, which says that the others are there.
@@ -281,5 +308,6 @@ class Runs:
 
 def _warning(fold: RunFold | None) -> str:
     """What must not go unseen of a run that trained to its end."""
-    step = None if fold is None else fold.first_nonfinite_step()
-    return "" if step is None else f"loss is NaN or infinite from step {step} on"
+    if fold is None:
+        return ""
+    return fold.nonfinite_words() or next(iter(fold.record.losses), "")

@@ -37,6 +37,10 @@ class Statuses:
         """It waits again since its start was not carried out: a restart stays one."""
         self._write(paths, {**self._again(paths, queued_s), "state": RunState.QUEUED})
 
+    def waiting_for_room(self, paths: RunPaths, *, queued_s: float, reason: str) -> None:
+        """It waits again since there is no room for its files."""
+        self._write(paths, {**self._again(paths, queued_s), "state": RunState.QUEUED, "reason": reason})
+
     def restarting(self, paths: RunPaths, *, queued_s: float, note: str) -> None:
         """It fell and is to be started again.
 

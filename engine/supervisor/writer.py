@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
+from ddptui.streams import NO_ROOM
 from engine.store import write_json
 
 __all__ = ["Log", "PatientWriter", "describe_os_error"]
@@ -47,6 +48,8 @@ class Log:
 class PatientWriter:
     """Replaces JSON files; what cannot be written now is kept, newest value per file, and tried again.
 
+    What belonged into a folder that was deleted is dropped.
+
     Args:
         log: is told once for each file that cannot be written.
         write: replaces a file or raises OSError.
@@ -56,12 +59,18 @@ class PatientWriter:
         self._log = log
         self._write = write
         self._pending: dict[Path, dict[str, Any]] = {}
+        self._last_errno: int | None = None
         self._complained: set[Path] = set()
 
     @property
     def num_pending(self) -> int:
         """How many files still hold something older than what was put."""
         return len(self._pending)
+
+    @property
+    def is_waiting_for_room(self) -> bool:
+        """Whether something is not written, and the last that was tried found no room."""
+        return bool(self._pending) and self._last_errno in NO_ROOM
 
     def is_pending(self, path: Path) -> bool:
         """Whether ``path`` still holds something older than what was put."""
@@ -76,8 +85,12 @@ class PatientWriter:
         self._pending.pop(path, None)
         try:
             self._write(path, value)
+        except FileNotFoundError as error:  # its folder was deleted, and nobody will look there again
+            self._log.write(f"cannot write {path}: {error.strerror or error}")
+            return False
         except OSError as error:
             self._pending[path] = value
+            self._last_errno = error.errno
             if path not in self._complained:
                 self._complained.add(path)
                 self._log.write(f"cannot write {path}, trying on: {error.strerror or error}")

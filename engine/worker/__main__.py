@@ -36,7 +36,7 @@ from engine.worker.own_code import is_own, project_on_path
 from engine.worker.phases import SlowClock, make_clock
 from engine.worker.random_state import seed_everything, set_random_state
 from engine.worker.restoring import Resumed, load_resumed
-from engine.worker.snapshot import Keeper, Position, describe_origin
+from engine.worker.snapshot import PATIENCE_S, Keeper, Position, describe_origin
 from engine.worker.strategies.interface import Strategy, Task
 from engine.worker.task import build_task
 from engine.worker.usage import measure_usage
@@ -138,11 +138,20 @@ class _Worker:
         if isinstance(clock, SlowClock) and not clock.num_sleeps:
             self._warn(f"slow.phase {clock.phase} never came in this rank's steps: nothing was slowed")
         if ending.reason != "stopped":
-            keeper.save_final()
+            keeper.save_final(self._leaving)
         usage = measure_usage(context.device)
         self._writer.write("run_stop", **vars(ending), snapshot_s=keeper.spent_s, **usage)
         beat.write(DONE, time.monotonic_ns())
+        self._wait_for_room()
         return ending.reason
+
+    def _wait_for_room(self) -> None:
+        """Give the last lines, which say how it ended, a minute to get into the file where the disk is full."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not self._writer.settle() and self._writer.no_room and time.monotonic() < deadline_s:
+            if self._leaving():
+                return
+            time.sleep(0.2)
 
     def close(self) -> None:
         """Leave the process group and close the files."""
@@ -225,8 +234,15 @@ def _tell(error: BaseException, attempt: AttemptPaths, rank: int, writer: LineWr
     """Say what happened in the events, in this rank's error file and on stderr."""
     failure = describe_failure(error)
     writer.write("error", **failure)
-    with contextlib.suppress(OSError):  # a full disk: the event line and stderr remain
-        write_json(attempt.error(rank), {**failure, "time_s": time.time()})
+    record = {**failure, "time_s": time.time()}
+    beats = os.environ.get("DDPTUI_BEATS")
+    spare = [attempt.spare_error(Path(beats), rank)] if beats else []
+    for path in (attempt.error(rank), *spare):  # a full disk must not hide why: beats are in memory
+        if not attempt.root.is_dir():
+            break  # deleted, and not to rise again
+        with contextlib.suppress(OSError):
+            write_json(path, record)
+            break
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.write(failure["traceback"])
         sys.stderr.flush()

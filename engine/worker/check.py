@@ -36,6 +36,7 @@ _NOT_IN_TRIAL = {"strategy", "world_size", "nodes", "launcher", "backend", "core
 _NOT_IN_TRIAL |= {"evaluation", "evaluate_every", "lr_scaling", "scheduler", "slow"}
 _NOT_IN_TRIAL |= {"dp", "ddp", "rpc_pipeline", "fsdp", "pipeline"}
 _NOT_IN_TRIAL |= {"timeout", "python", "env", "setup", "seed_policy", "global_batch_size", "local_batch_size"}
+_NOT_IN_TRIAL |= {"on_nonfinite", "on_disk_full"}
 
 
 def main() -> int:

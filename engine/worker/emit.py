@@ -17,7 +17,7 @@ from ddptui.lines import LineWriter
 from engine.worker.phases import StepTimes
 from engine.worker.strategies.interface import StepOutput
 
-__all__ = ["EpochSums", "StepRecord", "StepWindow", "choose_stride"]
+__all__ = ["EpochSums", "NonFinite", "StepRecord", "StepWindow", "choose_stride"]
 
 WARM_UP_STEPS = 10
 """Steps that get a line each, before their times say how many a window holds."""
@@ -46,6 +46,14 @@ class EpochSums(NamedTuple):
     correct: float | None
 
 
+class NonFinite(NamedTuple):
+    """The first step whose loss was no number, which it was ("NaN", "infinite"), and how many such steps there are."""
+
+    step: int
+    what: str
+    num_steps: int
+
+
 def choose_stride(step_s: float, stride: int, world_size: int) -> int:
     """Return the power of two of steps that a window should hold.
 
@@ -67,6 +75,9 @@ class StepWindow:
     Args:
         writer: never raises; a line that it cannot write is lost and the training goes on.
         world_size: how many ranks write beside this one.
+
+    Attributes:
+        nonfinite: of all windows written so far; None where every loss is finite or unknown.
     """
 
     def __init__(self, writer: LineWriter, world_size: int) -> None:
@@ -74,7 +85,7 @@ class StepWindow:
         self._world_size = world_size
         self._stride = 1
         self._num_seen = 0
-        self._is_finite = True
+        self.nonfinite: NonFinite | None = None
         self._records: list[StepRecord] = []
         self._times: list[StepTimes] = []
         self._window_s = 0.0
@@ -140,13 +151,16 @@ class StepWindow:
         losses = _read([record.output.loss for record in records])
         correct = _read([record.output.correct for record in records])
         self._samples += samples
-        self._warn_once(losses, records)
         fields: dict[str, Any] = dict.fromkeys(("loss", "loss_min", "loss_max", "loss_last"))
         if losses is not None:
             loss = sum(losses) / len(losses)  # every step of a run has as many samples as every other
             self._loss_sum += loss * samples
             self._knows_loss = True
             fields = {"loss": loss, "loss_min": min(losses), "loss_max": max(losses), "loss_last": losses[-1]}
+            found = _find_nonfinite(losses, records)
+            if found is not None:
+                fields["nonfinite"] = found._asdict()
+                self._note(found)
         if samples:
             fields["samples"] = samples
             fields["correct"] = None
@@ -156,15 +170,22 @@ class StepWindow:
             fields["correct"] = sum(correct)
         return fields
 
-    def _warn_once(self, losses: list[float] | None, records: list[StepRecord]) -> None:
-        if losses is None or not self._is_finite:
-            return
-        for loss, record in zip(losses, records, strict=True):
-            if not math.isfinite(loss):
-                self._is_finite = False
-                what = "NaN" if math.isnan(loss) else "infinite"
-                self._writer.write("message", level="warning", text=f"loss is {what} at step {record.step}")
-                return
+    def _note(self, found: NonFinite) -> None:
+        """Say the first one; the others are counted."""
+        if self.nonfinite is None:
+            self.nonfinite = found
+            text = f"loss is {found.what} at step {found.step}"
+            self._writer.write("message", level="warning", text=text)
+        else:
+            self.nonfinite = self.nonfinite._replace(num_steps=self.nonfinite.num_steps + found.num_steps)
+
+
+def _find_nonfinite(losses: list[float], records: list[StepRecord]) -> NonFinite | None:
+    bad = [place for place, loss in enumerate(losses) if not math.isfinite(loss)]
+    if not bad:
+        return None
+    what = "NaN" if math.isnan(losses[bad[0]]) else "infinite"
+    return NonFinite(records[bad[0]].step, what, len(bad))
 
 
 def _read(values: list[Tensor | None]) -> list[float] | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import site
 import sysconfig
 import traceback
 from typing import Any
 
+import engine
+from engine.core.causes import is_own_network_error
 from engine.core.errors import DdptuiError
 
 __all__ = ["describe_failure", "is_peer_error"]
@@ -20,11 +23,17 @@ _PEER = re.compile(
 )
 _PEER_TYPES = {"DistBackendError", "DistNetworkError", "DistStoreError", "ConnectionResetError", "BrokenPipeError"}
 _MAX_TEXT = 64 * 1024
+_MAX_CAUSES = 50
+_OURS = os.path.dirname(engine.__file__) + os.sep
+_IN_TEXT = re.compile(r'^\s*File "(?P<file>.+)", line (?P<line>\d+), in ', re.MULTILINE)
+"""Where torch's DataLoader passes on the traceback of another process as the text of an error."""
 
 
 def is_peer_error(error: BaseException) -> bool:
     """Whether ``error`` tells that another rank went away or did not answer, so that the cause is to be found there."""
     if isinstance(error, DdptuiError):
+        return False
+    if is_own_network_error({"type": type(error).__name__, "message": str(error)}):
         return False
     if type(error).__name__ in _PEER_TYPES:
         return True
@@ -32,22 +41,36 @@ def is_peer_error(error: BaseException) -> bool:
 
 
 def describe_failure(error: BaseException) -> dict[str, Any]:
-    """Return the fields of the ``error`` event; the place is the innermost one outside installed packages."""
-    place = _find_place(error)
+    """Return the fields of the ``error`` event; the place is the innermost one in the user's own code, or in ours."""
+    file, line = _find_place(error)
+    system = _find_system_error(error)
     text = "".join(traceback.format_exception(error))
-    return {
+    fields = {
         "type": type(error).__name__,
         "message": str(error)[:_MAX_TEXT],
-        "file": place.filename if place else "",
-        "line": (place.lineno or 0) if place else 0,
+        "file": file,
+        "line": line,
         "traceback": text[-_MAX_TEXT:],
         "is_peer_error": is_peer_error(error),
     }
+    return fields if system is None else {**fields, "errno": system.errno, "path": str(system.filename or "")}
 
 
-def _find_place(error: BaseException) -> traceback.FrameSummary | None:
-    frames = traceback.extract_tb(error.__traceback__)
+def _find_place(error: BaseException) -> tuple[str, int]:
+    frames = [(frame.filename, frame.lineno or 0) for frame in traceback.extract_tb(error.__traceback__)]
+    frames += [(match["file"], int(match["line"])) for match in _IN_TEXT.finditer(str(error))]
     installed = (*site.getsitepackages(), sysconfig.get_path("stdlib"), "<")
-    own = [frame for frame in frames if not frame.filename.startswith(installed)]
-    chosen = own or frames
-    return chosen[-1] if chosen else None
+    own = [frame for frame in frames if not frame[0].startswith(installed)]
+    users = [frame for frame in own if not frame[0].startswith(_OURS)]
+    chosen = users or own or frames
+    return chosen[-1] if chosen else ("", 0)
+
+
+def _find_system_error(error: BaseException) -> OSError | None:
+    """The error of a system call that ``error`` came of: torch's writer complains of what it did not find instead."""
+    cause: BaseException | None = error
+    for _ in range(_MAX_CAUSES):
+        if cause is None or (isinstance(cause, OSError) and cause.errno is not None):
+            break
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return cause if isinstance(cause, OSError) else None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ddptui.lines import LineWriter
-from engine.core.errors import InputError, Problem
+from engine.core.errors import DdptuiError, DiskFullError, InputError, NonFiniteLossError, Problem
 from engine.core.partition import steps_per_epoch
 from engine.core.schedule import lr_at
 from engine.worker.beat import Beat
@@ -20,6 +20,7 @@ from engine.worker.datasets.bundle import DatasetBundle
 from engine.worker.emit import EpochSums, StepRecord, StepWindow
 from engine.worker.evaluation import Evaluation
 from engine.worker.phases import Clock
+from engine.worker.policies import Policies
 from engine.worker.share import Share
 from engine.worker.snapshot import Keeper, NoKeeper, Position
 from engine.worker.stops import Agreement
@@ -97,8 +98,23 @@ class Loop:
         self._share = Share(task, bundle, strategy.data_share(), context.device)
         self._evaluation = Evaluation(strategy, task, bundle, context.device, writer, beat)
         self._window = StepWindow(writer, context.world_size)
-        self._agreement = Agreement(strategy.from_leader, task.config.stop, is_leaving, snapshot_s=self._rule.seconds)
+        self._policies = Policies(
+            task.config,
+            rank=context.rank,
+            world_size=context.world_size,
+            sum_over_ranks=strategy.sum_over_ranks,
+            find_nonfinite=lambda: self._window.nonfinite,
+            find_no_room=lambda: writer.no_room or self._keeper.no_room,
+        )
+        self._agreement = Agreement(
+            strategy.from_leader,
+            task.config.stop,
+            is_leaving,
+            snapshot_s=self._rule.seconds,
+            check=self._policies.check,
+        )
         self._at = Position()
+        self._epoch_begun_s = 0.0
 
     def rehearse(self) -> None:
         """Go through a step that changes nothing; see ``Strategy.rehearse``."""
@@ -120,9 +136,13 @@ class Loop:
         at = self._at
         self._agreement.start(at.num_steps, at.passed_s)
         reason, epoch = None, at.epoch
-        while reason is None:
-            epoch = at.epoch
-            reason = self._run_epoch()
+        try:
+            while reason is None:
+                epoch = at.epoch
+                reason = self._run_epoch()
+        except (NonFiniteLossError, DiskFullError) as error:
+            self._leave_by_policy(error)
+            raise
         return Ending(
             reason=reason,
             epoch=epoch,
@@ -132,6 +152,13 @@ class Loop:
             eval_s=at.eval_s,
         )
 
+    def _leave_by_policy(self, error: DdptuiError) -> None:
+        """Write down what is known; where it is the disk, one more snapshot is tried: there may be room by now."""
+        self._write_down(is_settled=False)
+        if isinstance(error, DiskFullError):
+            self._at.epoch_s = time.monotonic() - self._epoch_begun_s
+            self._take_snapshot()
+
     def _run_epoch(self) -> str | None:
         """Train and evaluate one epoch, or the rest of it; return why the run ends with it, or None."""
         at = self._at
@@ -140,6 +167,7 @@ class Loop:
         self._writer.write("epoch_start", epoch=at.epoch, step=at.num_steps)
         self._window.start_sums(at.sums)
         reason = self._train(at.epoch)
+        self._policies.check()
         sums = self._window.sums()
         reason = reason or self._agreement.after_training(self._mean_loss(sums)) or self._last_epoch(at.epoch)
         is_cut = reason == "stopped"
@@ -183,7 +211,7 @@ class Loop:
             self._agreement,
             self._rule,
         )
-        begun_s = time.monotonic() - at.epoch_s
+        self._epoch_begun_s = time.monotonic() - at.epoch_s
         lr = lr_at(self._config.scheduler, self._task.topology.lr, epoch, self._config.epochs)
         strategy.set_lr(lr)
         share.start_epoch(epoch)
@@ -208,11 +236,11 @@ class Loop:
             if reason is not None:
                 break
             if is_snapshot_due or agreement.is_snapshot_due:
-                at.epoch_s = time.monotonic() - begun_s
-                begun_s += self._pause_for_snapshot(is_settled=is_settled)
+                at.epoch_s = time.monotonic() - self._epoch_begun_s
+                self._epoch_begun_s += self._pause_for_snapshot(is_settled=is_settled)
                 is_settled = True
         self._write_down(is_settled=is_settled)
-        at.epoch_s = time.monotonic() - begun_s
+        at.epoch_s = time.monotonic() - self._epoch_begun_s
         return reason
 
     def _is_last_step(self) -> bool:
@@ -231,6 +259,7 @@ class Loop:
         """Take a snapshot between two steps, on no step's time; return the seconds that went by."""
         begun_s = time.monotonic()
         self._write_down(is_settled=is_settled)  # a line that reached over the snapshot would be superseded whole
+        self._policies.check()  # a snapshot of what is no number would be of no use
         self._take_snapshot()
         self._clock.start(self._at.num_steps)
         return time.monotonic() - begun_s

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import torch
 
 from ddptui.lines import LineWriter
+from engine.core.causes import no_room_number
 from engine.core.snapshot_rule import SnapshotRule
 from engine.core.spec import Snapshot
 from engine.snapshots import (
@@ -32,7 +33,10 @@ from engine.worker.context import RankContext
 from engine.worker.random_state import get_random_state
 from engine.worker.strategies.interface import Strategy
 
-__all__ = ["Keeper", "NoKeeper", "Position", "describe_origin", "save_model"]
+__all__ = ["PATIENCE_S", "Keeper", "NoKeeper", "Position", "describe_origin", "save_model"]
+
+PATIENCE_S = 60.0
+"""How long the end of a run waits for a disk that is full: what was trained would be lost."""
 
 _PartLine = dict[str, Any]
 
@@ -73,6 +77,7 @@ class NoKeeper:
 
     rule = SnapshotRule(is_never=True)
     spent_s = 0.0
+    no_room = 0
 
     def take(self, position: Position, loader: Mapping[str, Any]) -> float:  # noqa: ARG002 (as a keeper that keeps)
         """See ``Keeper``."""
@@ -99,6 +104,7 @@ class Keeper:
     Attributes:
         rule: when a snapshot is due.
         spent_s: seconds that saving has taken, over all attempts.
+        no_room: the error number where the last file could not be written for want of room, else 0.
     """
 
     def __init__(
@@ -114,6 +120,7 @@ class Keeper:
     ) -> None:
         self.rule = settings.rule
         self.spent_s = 0.0
+        self.no_room = 0
         self._paths = paths
         self._strategy = strategy
         self._context = context
@@ -167,22 +174,39 @@ class Keeper:
 
     def save_best(self) -> None:
         """Save the model as the best so far. A collective."""
-        self._save_model(self._paths.model_best)
+        self._save_model(self._paths.model_best, patience_s=0.0)
 
-    def save_final(self) -> None:
-        """Save the model as what came of the run. A collective."""
-        self._save_model(self._paths.model_final)
+    def save_final(self, is_leaving: Callable[[], bool] = lambda: False) -> None:
+        """Save the model as what came of the run, where there is no room a minute later. A collective.
 
-    def _save_model(self, path: Path) -> None:
+        Args:
+            is_leaving: whether the waiting must end.
+        """
+        self._save_model(self._paths.model_final, patience_s=PATIENCE_S, is_leaving=is_leaving)
+
+    def _save_model(self, path: Path, *, patience_s: float, is_leaving: Callable[[], bool] = lambda: False) -> None:
         begun_s = time.monotonic()
         self._beat.write("snapshot", time.monotonic_ns())
         state = self._strategy.model_state()
-        if state is not None:
-            try:
-                save_model(path, state)
-            except (OSError, RuntimeError) as error:
-                self._warn(f"{path.name} could not be saved: {_describe(error)}")
+        while state is not None:
+            problem = self._try_to_save(path, state)
+            if not self.no_room or is_leaving() or time.monotonic() >= begun_s + patience_s:
+                if problem:
+                    self._warn(f"{path.name} could not be saved: {problem}", is_loss=True)
+                break
+            time.sleep(0.2)
+            self._beat.write("snapshot", time.monotonic_ns())
         self.spent_s += time.monotonic() - begun_s
+
+    def _try_to_save(self, path: Path, state: dict[str, Any]) -> str:
+        """Save the model; return why that failed, or ""."""
+        self.no_room = 0
+        try:
+            save_model(path, state)
+        except (OSError, RuntimeError) as error:
+            self.no_room = no_room_number(error)
+            return _describe(error)
+        return ""
 
     def _write_parts(
         self, folder: Path, position: Position, loader: Mapping[str, Any]
@@ -203,7 +227,9 @@ class Keeper:
             for name, content in contents.items():
                 lines[name] = write_part(folder, name, _saver(content))
         except (OSError, RuntimeError) as error:
+            self.no_room = no_room_number(error)
             return lines, _describe(error)
+        self.no_room = 0
         return lines, ""
 
     def _exchange(self, line: _PartLine | None) -> list[_PartLine | None]:
@@ -222,12 +248,13 @@ class Keeper:
         try:
             write_manifest(folder, {**self._manifest, **where, "time_s": time.time(), "parts": parts})
         except OSError as error:
+            self.no_room = no_room_number(error)
             return _describe(error)
         prune_snapshots(self._paths, self._keep)
         return ""
 
-    def _warn(self, text: str) -> None:
-        self._writer.write("message", level="warning", text=text)
+    def _warn(self, text: str, **more: bool) -> None:
+        self._writer.write("message", level="warning", text=text, **more)
 
 
 def describe_origin(context: RankContext) -> dict[str, Any]:

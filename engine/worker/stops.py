@@ -41,6 +41,7 @@ class Agreement:
         stop: the limits.
         is_leaving: whether this process was asked to leave.
         snapshot_s: seconds between two snapshots, None where time does not decide.
+        check: called wherever ranks agree after a step; may be a collective, and may raise on all of them.
         now: seconds of a clock that only goes forward.
     """
 
@@ -50,11 +51,13 @@ class Agreement:
         stop: Stop,
         is_leaving: Callable[[], bool],
         snapshot_s: float | None = None,
+        check: Callable[[], None] = lambda: None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._from_leader = from_leader
         self._stop = stop
         self._is_leaving = is_leaving
+        self._check = check
         self._now = now
         self._snapshot_s = float("inf") if snapshot_s is None else snapshot_s
         self._deadline_s = float("inf")
@@ -94,6 +97,7 @@ class Agreement:
             return "steps"
         if num_steps < self._next_step:
             return None
+        self._check()
         value = self._from_leader(self._word() or self._propose(num_steps))
         if value < 0:
             return _REASONS[value]

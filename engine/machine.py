@@ -14,20 +14,14 @@ from typing import Any
 import psutil
 
 __all__ = [
-    "SHARED_MEMORY",
     "allowed_cores",
     "count_memory_kills",
     "describe_git",
     "describe_machine",
     "find_other_runs",
-    "is_full",
 ]
 
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - only looked at
-"""Where the tensors are that processes of one machine pass to each other."""
-
 _GIT_TIMEOUT_S = 5.0
-_PAGE_BYTES = 4096
 
 
 def allowed_cores() -> list[int]:
@@ -83,16 +77,6 @@ def count_memory_kills() -> int | None:
                 if name == "oom_kill":
                     return int(value)
     return None
-
-
-def is_full(folder: Path) -> bool:
-    """Whether the file system of ``folder`` has no room for another page or file; False where that is not known."""
-    try:
-        found = os.statvfs(folder)
-    except OSError:
-        return False
-    no_files = found.f_files > 0 and found.f_favail == 0
-    return found.f_blocks > 0 and (found.f_bavail * found.f_frsize < _PAGE_BYTES or no_files)
 
 
 def _memory_group_files() -> Iterable[Path]:

@@ -31,19 +31,17 @@ from engine.launchers.agent import AgentPlan, Host, plan_agent
 from engine.launchers.local import HELD_SIGNALS
 from engine.launchers.torchrun import WORKER_MODULE
 from engine.machine import (
-    SHARED_MEMORY,
     allowed_cores,
     count_memory_kills,
     describe_git,
     describe_machine,
     find_other_runs,
-    is_full,
 )
 from engine.monitor import Monitor
 from engine.node_hang import NodeHang
 from engine.node_record import NodeRecord, write_patiently
 from engine.processes import MARKS, end_tree, find_tagged, kill, resume, run_marks, this_process
-from engine.store import ResultsPaths, RunPaths, read_json
+from engine.store import SHARED_MEMORY, ResultsPaths, RunPaths, is_full, read_json
 from engine.tail import read_beat
 from engine.wake import ensure_supervisor, results_of
 

@@ -9,9 +9,8 @@ from typing import Any
 from engine.core.fields import number, text, whole_or
 from engine.core.lifecycle import NodeExit, Outcome, effective_outcome, stored_state
 from engine.core.state import RunState, is_active
-from engine.machine import is_full
 from engine.processes import Handle, is_alive
-from engine.store import AttemptPaths, ResultsPaths, RunPaths, list_experiments, list_runs, read_json
+from engine.store import AttemptPaths, ResultsPaths, RunPaths, is_full, list_experiments, list_runs, read_json
 
 __all__ = ["RunView", "list_views", "num_nodes", "read_exits", "read_run"]
 

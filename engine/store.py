@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "SHARED_MEMORY",
     "AttemptPaths",
     "ExperimentPaths",
     "ResultsPaths",
     "RunPaths",
+    "is_full",
     "is_safe_name",
     "list_experiments",
     "list_runs",
@@ -32,6 +34,10 @@ __all__ = [
     "write_whole",
 ]
 
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - what we keep there is in a folder with a mode and a name of its own
+"""A file system in memory: beats, and the tensors that processes of one machine pass to each other."""
+
+_PAGE_BYTES = 4096
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,199}")
 
 
@@ -53,8 +59,7 @@ class AttemptPaths:
     @property
     def beats(self) -> Path:
         """A folder in this machine's memory for the beats, unless ``attempt.json`` names another."""
-        shared = Path("/dev/shm")  # noqa: S108 - the folder below has a mode and a name of its own
-        folder = shared if shared.is_dir() else Path(tempfile.gettempdir())
+        folder = SHARED_MEMORY if SHARED_MEMORY.is_dir() else Path(tempfile.gettempdir())
         return folder / f"ddptui-{os.getuid()}-{hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:12]}"
 
     @property
@@ -317,6 +322,16 @@ def write_whole(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def is_full(folder: Path) -> bool:
+    """Whether the file system of ``folder`` has no room for another page or file; False where that is not known."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    no_files = found.f_files > 0 and found.f_favail == 0
+    return found.f_blocks > 0 and (found.f_bavail * found.f_frsize < _PAGE_BYTES or no_files)
 
 
 def _finite(value: Any) -> Any:

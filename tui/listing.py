@@ -9,6 +9,7 @@ from typing import Any
 
 from engine.core.dossier import describe_dossier
 from engine.store import ResultsPaths, read_json
+from tui.failure_detail import describe_failure, failure_lines
 from tui.output import (
     format_bytes,
     format_duration,
@@ -76,10 +77,16 @@ def show_run(results: ResultsPaths, name: str, *, as_json: bool) -> int:
     summary = read_json(run.paths.summary)
     dossier = _newest_dossier(run)
     if as_json:
-        print_json({**view.to_json(), "spec": spec, "summary": summary, "files": _files(run), "dossier": dossier})
+        failure, files = describe_failure(run.paths), _files(run)
+        print_json(
+            {**view.to_json(), "spec": spec, "summary": summary, "failure": failure, "files": files, "dossier": dossier}
+        )
         return 0
     for key, value in _facts(view, spec, summary):
         write_line(f"{key:<22}{strip_escapes(value)}")
+    failure = describe_failure(run.paths)
+    for line in ["", *failure_lines(failure)] if failure is not None else []:
+        write_line(line)
     write_line()
     for key, value in _flat(spec.get("config") or {}):
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

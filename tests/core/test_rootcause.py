@@ -31,17 +31,20 @@ def test_the_earliest_error_of_ones_own_is_blamed_and_not_the_peers_complaint() 
 
 def test_a_type_that_says_nothing_is_left_out() -> None:
     errors = {3: error("torch.OutOfMemoryError", "CUDA out of memory. Tried to allocate 2 GiB", 1.0)}
-    assert cause(errors=errors) == "rank 3: CUDA out of memory. Tried to allocate 2 GiB"
+    assert cause(errors=errors) == "rank 3: CUDA out of memory: tried to allocate 2 GiB"
     assert cause(errors={0: error("InputError", "the file is empty", 1.0)}) == "rank 0: the file is empty"
     assert cause(errors={0: error("StopIteration", "", 1.0)}) == "rank 0: StopIteration"
 
 
 def test_death_by_a_signal_is_blamed_before_the_complaints_about_it() -> None:
     exits = [(1, -9, 10.1), (0, 1, 10.2)]
-    assert cause(*exits, errors={0: {**PEER, "time_s": 10.05}}) == "rank 1: killed by SIGKILL"
-    assert cause(*exits, errors={0: error("RuntimeError", "unknown words", 10.05)}) == "rank 1: killed by SIGKILL"
+    assert cause(*exits, errors={0: {**PEER, "time_s": 10.05}}) == "rank 1: killed by SIGKILL (sender unknown)"
+    assert (
+        cause(*exits, errors={0: error("RuntimeError", "unknown words", 10.05)})
+        == "rank 1: killed by SIGKILL (sender unknown)"
+    )
     assert cause(*exits, is_out_of_memory=True) == "rank 1: killed by SIGKILL (kernel out-of-memory)"
-    assert cause((1, -11, 10.0), is_out_of_memory=True) == "rank 1: killed by SIGSEGV"
+    assert cause((1, -11, 10.0), is_out_of_memory=True).startswith("rank 1: killed by SIGSEGV (it touched memory")
 
 
 def test_a_kill_long_after_an_error_is_not_its_cause() -> None:
@@ -76,7 +79,7 @@ def test_an_exit_that_came_too_early_is_blamed_before_the_peers_complaint() -> N
 
 def test_with_nothing_but_complaints_the_first_of_them_is_told() -> None:
     errors = {0: {**PEER, "time_s": 2.0}, 1: {**PEER, "time_s": 1.0}}
-    assert cause((0, 1, 2.0), (1, 1, 1.0), errors=errors) == "rank 1: RuntimeError: Connection closed by peer"
+    assert cause((0, 1, 2.0), (1, 1, 1.0), errors=errors) == "rank 1: another rank went away: connection closed by peer"
 
 
 def test_the_death_of_torchrun_itself_is_told() -> None:
@@ -91,7 +94,7 @@ def test_torchruns_own_report_is_never_the_reason() -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("ddptui: /bin/python: No module named 'torch'", "/bin/python: No module named 'torch'"),
+        ("ddptui: /bin/python: No module named 'torch'", "/bin/python: No module named 'torch'; install torch there"),
         ("torch.distributed.RendezvousTimeoutError: node 1 waits", "RendezvousTimeoutError: node 1 waits"),
         ("bash: line 2: modul: command not found", "bash: line 2: modul: command not found"),
         ("all is well", ""),
@@ -120,7 +123,7 @@ def test_a_signal_to_torchrun_is_not_the_fault_of_the_ranks_that_it_passed_it_on
     told = "torchrun: told to stop by SIGTERM from outside"
     assert cause((0, -15, 1.0), (1, -15, 1.0), log=log) == told
     assert cause((0, 75, 1.0), (1, 75, 1.1), log=log) == told
-    assert cause((1, -9, 1.0), (0, -15, 1.1), log=log) == "rank 1: killed by SIGKILL"
+    assert cause((1, -9, 1.0), (0, -15, 1.1), log=log) == "rank 1: killed by SIGKILL (sender unknown)"
     assert cause((0, 1, 1.0), errors={0: error("ValueError", "bad", 0.9)}, log=log) == "rank 0: ValueError: bad"
 
 
@@ -131,3 +134,45 @@ def test_who_was_told_to_stop_is_told_from_who_fell() -> None:
     assert not is_told_to_stop(cause((1, -9, 1.0), (0, -15, 1.1), log=log))
     assert not is_told_to_stop("rank 0: ValueError: told to stop by a signal from outside")
     assert not is_told_to_stop("")
+
+
+def test_who_could_not_connect_is_blamed_before_who_lost_its_connection() -> None:
+    lost = {**PEER, "time_s": 1.0}
+    alone = {**error("RuntimeError", "Gloo connectFullMesh failed with [...] timeout", 5.0), "is_peer_error": True}
+    reason = cause((0, 1, 1.1), (1, 1, 5.1), errors={0: lost, 1: alone})
+    assert reason.startswith("rank 1: the ranks could not all connect to each other: Gloo connectFullMesh")
+
+
+def test_a_port_in_use_is_ones_own_fault_whatever_its_type() -> None:
+    taken = "The server socket has failed to listen on any local network address. port: 29500, name: EADDRINUSE"
+    errors = {
+        0: {**error("DistNetworkError", taken, 9.0), "is_peer_error": True},
+        1: {**PEER, "time_s": 1.0},
+    }
+    assert cause((1, 1, 1.0), (0, 1, 9.0), errors=errors) == "rank 0: port 29500 is in use by another program"
+
+
+def test_a_bus_error_is_laid_to_shared_memory_only_where_that_was_full() -> None:
+    assert cause((1, -7, 1.0)) == "rank 1: killed by SIGBUS"
+    assert cause((1, -7, 1.0), is_shared_memory_full=True) == "rank 1: killed by SIGBUS (shared memory is full)"
+
+
+def test_an_abort_tells_the_last_words_of_the_library() -> None:
+    said = [
+        "terminate called after throwing an instance of 'gloo::EnforceNotMet'",
+        "  what():  [enforce fail at /a/gloo/transport/tcp/pair.cc:464] op.preamble <= op.nbytes. 20 vs 12. Received",
+        "Fatal Python error: Aborted",
+    ]
+    reason = cause((1, -6, 1.0), rank_logs={1: said})
+    assert reason == "rank 1: killed by SIGABRT: op.preamble <= op.nbytes. 20 vs 12. Received"
+    assert cause((1, -6, 1.0)) == "rank 1: killed by SIGABRT (a library gave up)"
+
+
+def test_what_all_ranks_raise_together_names_none_of_them() -> None:
+    errors = {rank: error("NonFiniteLossError", "loss is NaN at step 120", float(rank)) for rank in range(2)}
+    assert cause((0, 1, 1.0), (1, 1, 1.0), errors=errors) == "loss is NaN at step 120"
+
+
+def test_the_place_in_the_users_code_stands_behind_the_error() -> None:
+    errors = {1: error("ValueError", "bad", 1.0, file="/home/me/train.py", line=12)}
+    assert cause(errors=errors) == "rank 1: ValueError: bad (train.py:12)"

@@ -55,7 +55,7 @@ class TestRun:
         return event
 
 
-def write_run(folder: Path, **changes: Any) -> TestRun:
+def write_run(folder: Path, *, project_dir: str = "", **changes: Any) -> TestRun:
     folder.mkdir(parents=True)
     spec = {
         "id": folder.name,
@@ -67,7 +67,7 @@ def write_run(folder: Path, **changes: Any) -> TestRun:
         "baseline_reason": "",
         "config": {**SMALL, **changes},
         "num_devices": 1,
-        "project_dir": "",
+        "project_dir": project_dir,
         "code_digest": "",
     }
     (folder / "run.json").write_text(json.dumps(spec))

@@ -262,9 +262,9 @@ def _write_error(path: str | None, error: Exception) -> None:
 
 def _is_installed(file: str) -> bool:
     """Whether it is a file of Python or of an installed package: the place of an error is to be the user's own."""
-    return file.startswith(
-        (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), "<", os.path.dirname(__file__))
-    )
+    if "/site-packages/" in file or "/dist-packages/" in file:
+        return True
+    return file.startswith((sysconfig.get_path("stdlib"), os.path.dirname(__file__), "<"))
 
 
 def _fail(message: str, code: int) -> NoReturn:

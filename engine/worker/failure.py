@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import site
 import sysconfig
 import traceback
 from typing import Any
@@ -59,11 +58,17 @@ def describe_failure(error: BaseException) -> dict[str, Any]:
 def _find_place(error: BaseException) -> tuple[str, int]:
     frames = [(frame.filename, frame.lineno or 0) for frame in traceback.extract_tb(error.__traceback__)]
     frames += [(match["file"], int(match["line"])) for match in _IN_TEXT.finditer(str(error))]
-    installed = (*site.getsitepackages(), sysconfig.get_path("stdlib"), "<")
-    own = [frame for frame in frames if not frame[0].startswith(installed)]
+    own = [frame for frame in frames if not _is_installed(frame[0])]
     users = [frame for frame in own if not frame[0].startswith(_OURS)]
     chosen = users or own or frames
     return chosen[-1] if chosen else ("", 0)
+
+
+def _is_installed(file: str) -> bool:
+    """Whether it is a file of Python or of an installed package, of this environment or of one that it builds on."""
+    return (
+        "/site-packages/" in file or "/dist-packages/" in file or file.startswith((sysconfig.get_path("stdlib"), "<"))
+    )
 
 
 def _find_system_error(error: BaseException) -> OSError | None:

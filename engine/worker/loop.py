@@ -105,6 +105,7 @@ class Loop:
             sum_over_ranks=strategy.sum_over_ranks,
             find_nonfinite=lambda: self._window.nonfinite,
             find_no_room=lambda: writer.no_room or self._keeper.no_room,
+            write_down=lambda: self._write_down(is_settled=False),
         )
         self._agreement = Agreement(
             strategy.from_leader,

@@ -27,6 +27,7 @@ class Policies:
         rank, world_size: this rank's place.
         sum_over_ranks: of the strategy.
         find_nonfinite: what this rank knows of its losses.
+        write_down: writes the lines of all steps so far; afterwards ``find_nonfinite`` knows all losses. A collective.
         find_no_room: the error number of the last file that this rank could not write for want of room; 0 for none.
     """
 
@@ -39,6 +40,7 @@ class Policies:
         sum_over_ranks: Callable[[list[float]], list[float]],
         find_nonfinite: Callable[[], NonFinite | None],
         find_no_room: Callable[[], int],
+        write_down: Callable[[], None] = lambda: None,
     ) -> None:
         self._stops_on_nonfinite = config.on_nonfinite == "stop"
         self._stops_on_disk_full = config.on_disk_full == "stop"
@@ -46,6 +48,7 @@ class Policies:
         self._sum_over_ranks = sum_over_ranks
         self._find_nonfinite = find_nonfinite
         self._find_no_room = find_no_room
+        self._write_down = write_down
 
     def check(self) -> None:
         """Look; costs nothing where no policy is to stop, else it is a collective.
@@ -55,12 +58,18 @@ class Policies:
         """
         if not (self._stops_on_nonfinite or self._stops_on_disk_full):
             return
-        numbers = [0.0] * self._count
-        numbers[self._first : self._first + _NUMBERS] = self._own_numbers()
-        sums = self._sum_over_ranks(numbers)
+        sums = self._exchange()
+        if _nonfinite_error(sums):  # one rank knows of one: which was the first may be in lines not yet written
+            self._write_down()
+            sums = self._exchange()
         error = _nonfinite_error(sums) or _disk_error(sums)
         if error is not None:
             raise error
+
+    def _exchange(self) -> list[float]:
+        numbers = [0.0] * self._count
+        numbers[self._first : self._first + _NUMBERS] = self._own_numbers()
+        return self._sum_over_ranks(numbers)
 
     def _own_numbers(self) -> list[float]:
         found = self._find_nonfinite() if self._stops_on_nonfinite else None

@@ -1,5 +1,6 @@
 import errno
 
+import pytest
 from worker_runs import SMALL, write_run
 
 from engine.core.errors import DiskFullError, NonFiniteLossError
@@ -71,6 +72,21 @@ def test_all_ranks_raise_the_same_first_step_whichever_of_them_met_it():
         run_check(make_config(on_nonfinite="stop"), nonfinite=(NonFinite(0, "infinite", 1), None))
         == ["loss is infinite at step 0"] * 2
     )
+
+
+def test_the_first_step_is_told_also_where_its_line_was_not_written_yet():
+    known = [NonFinite(20, "NaN", 1)]
+    policies = Policies(
+        make_config(on_nonfinite="stop"),
+        rank=0,
+        world_size=1,
+        sum_over_ranks=lambda numbers: numbers,
+        find_nonfinite=lambda: known[-1],
+        find_no_room=lambda: 0,
+        write_down=lambda: known.append(NonFinite(19, "NaN", 2)),
+    )
+    with pytest.raises(NonFiniteLossError, match="step 19"):
+        policies.check()
 
 
 def test_all_ranks_leave_a_disk_that_is_full_for_one_of_them():

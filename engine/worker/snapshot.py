@@ -191,8 +191,9 @@ class Keeper:
         while state is not None:
             problem = self._try_to_save(path, state)
             if not self.no_room or is_leaving() or time.monotonic() >= begun_s + patience_s:
-                if problem:
-                    self._warn(f"{path.name} could not be saved: {problem}", is_loss=True)
+                if problem:  # of the best model there may be a better one later
+                    is_final = path == self._paths.model_final
+                    self._warn(f"{path.name} could not be saved: {problem}", is_loss=is_final)
                 break
             time.sleep(0.2)
             self._beat.write("snapshot", time.monotonic_ns())

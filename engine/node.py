@@ -295,7 +295,7 @@ class NodeRunner:
         )
         for rank in self._plan.ranks:
             (self._beats / f"rank{rank}").unlink(missing_ok=True)
-            self._files.spare_error(self._beats, rank).unlink(missing_ok=True)
+        self._record.keep_errors(self._plan.ranks, self._beats)
         shutil.rmtree(self._beats / f"torchrun{self._node_rank}", ignore_errors=True)
         with contextlib.suppress(OSError):  # other nodes of this machine still use it
             self._beats.rmdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -164,6 +165,16 @@ class NodeRecord:
             "ranks_left": ranks_left,
         }
         write_patiently(self._files.exit(self._node_rank), value, sleep=sleep)
+
+    def keep_errors(self, ranks: Iterable[int], beats: Path) -> None:
+        """Put errors for which there was no room beside the others; there is some once the exit file is written."""
+        for rank in ranks:
+            spare = self._files.spare_error(beats, rank)
+            error = read_json(spare)
+            if error is not None and self._files.root.is_dir():
+                with contextlib.suppress(OSError):
+                    write_json(self._files.error(rank), error)
+            spare.unlink(missing_ok=True)
 
     def write_env(self, fields: dict[str, Any]) -> None:
         """Write the env file."""

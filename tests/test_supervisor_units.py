@@ -71,15 +71,15 @@ def test_a_run_that_cannot_start_has_failed_with_one_reason_and_the_queue_goes_o
 def test_a_run_folder_that_cannot_be_written_fails_only_its_run(house, monkeypatch):
     begin = runs.begin_attempt
 
-    def begin_on_full_disk(spec, paths, **more):
+    def begin_where_it_is_forbidden(spec, paths, **more):
         if spec.id == "a":
-            raise FULL
+            raise PermissionError(errno.EACCES, "Permission denied", "somewhere")
         return begin(spec, paths, **more)
 
-    monkeypatch.setattr(runs, "begin_attempt", begin_on_full_disk)
+    monkeypatch.setattr(runs, "begin_attempt", begin_where_it_is_forbidden)
     house.enqueue(make_spec("a"), make_spec("b"))
     assert (house.state("a"), house.state("b")) == ("failed", "starting")
-    assert reason_of(house.root, "a") == "cannot write somewhere: No space left on device"
+    assert reason_of(house.root, "a") == "cannot write somewhere: Permission denied"
 
 
 def test_a_mistake_of_ours_fails_one_run_and_ends_its_processes(house, monkeypatch):

@@ -51,8 +51,9 @@ def failure_lines(failure: Mapping[str, Any]) -> list[str]:
     cells = [_cells(rank, fields) for rank, fields in ranks.items()]
     lines = [f"how the ranks of attempt {failure.get('attempt')} ended"]
     lines += [f"  {line}" for line in table_lines(("rank", "exit", "error", "at", "where"), cells, right=(0,))]
-    for rank, fields in sorted(ranks.items(), key=_blame)[:_MAX_TRACEBACKS]:
-        lines += _whole(rank, fields)
+    said = [words for rank, fields in sorted(ranks.items(), key=_blame) if (words := _whole(rank, fields))]
+    for words in said[:_MAX_TRACEBACKS]:
+        lines += words
     return [strip_escapes(line) for line in lines]
 
 

@@ -60,7 +60,7 @@ def test_the_env_file_and_the_samples_name_cores_ranks_and_machine(tmp_path: Pat
 @pytest.mark.parametrize(
     ("mode", "reason", "ranks"),
     [
-        ("raise", "rank 1: ValueError: the third layer is missing", {"1": (1, None)}),
+        ("raise", "rank 1: ValueError: the third layer is missing (stand_in.py:23)", {"1": (1, None)}),
         ("kill", "rank 1: killed by SIGKILL (sender unknown)", {"1": (-9, "SIGKILL")}),
         ("early", "rank 1: ended with exit code 0 while other ranks needed it", {"1": (0, None)}),
         ("stuck", "rank 1: exited with code 3", {"0": (-9, "SIGKILL"), "1": (3, None)}),

@@ -93,7 +93,7 @@ def test_an_interpreter_without_torch_is_named(tmp_path: Path) -> None:
         job.start()
         end = job.exit()
         assert end["exit_code"] == 1
-        assert end["reason"] == f"{python}: No module named 'torch'"
+        assert end["reason"] == f"{python}: No module named 'torch'; install torch there"
 
 
 def test_an_interpreter_without_ddptui_is_named(tmp_path: Path) -> None:

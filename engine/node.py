@@ -78,12 +78,8 @@ class Ladder:
         self.is_timed_out = is_timeout
         self._kill_ranks_s = now_s + self._grace_s
 
-    def hangs(self, now_s: float) -> None:
-        """The run hangs, and is to be ended: its ranks could not act on a request."""
-        self._kill_ranks_s = now_s
-
-    def folder_gone(self, now_s: float) -> None:
-        """The run's folder was deleted: no grace, in which its ranks could only write into it."""
+    def end_now(self, now_s: float) -> None:
+        """Without a grace: ranks that hang could not act on a request; those without a folder have nothing to keep."""
         self._kill_ranks_s = now_s
 
     def rank_failed(self, now_s: float) -> None:
@@ -246,9 +242,9 @@ class NodeRunner:
             resume(find_tagged(self._marks))
             agent.terminate()
         elif self._hang.end_reason and not self._ladder.is_told:
-            self._ladder.hangs(now_s)
+            self._ladder.end_now(now_s)
         elif not (self._files.root.is_dir() and self._paths.run.exists()):
-            self._ladder.folder_gone(now_s)  # nobody could find or stop it any more
+            self._ladder.end_now(now_s)  # nobody could find or stop it any more
         elif self._record.has_failed_rank or self._record.has_failed_sibling():
             self._ladder.rank_failed(now_s)
         if self._ladder.must_kill_ranks(now_s):

@@ -123,6 +123,7 @@ class AttemptPaths:
     @property
     def dossier_text(self) -> Path:
         return self.root / "dossier.txt"
+
     def spare_error(self, beats: Path, rank: int) -> Path:
         """Where that is written when there is no room for it: beside the beats, in memory."""
         return beats / f"error{rank}.json"

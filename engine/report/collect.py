@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from engine.analysis.published import Published, read_reference
 from engine.analysis.scaling import PointRow, make_points
 from engine.core.errors import InputError
-from engine.core.fields import sequence, text
+from engine.core.fields import mapping, sequence, text
 from engine.core.state import is_terminal
 from engine.overview import read_run
+from engine.report.wording import show_figure
 from engine.store import ExperimentPaths, ResultsPaths, RunPaths, is_safe_name, list_runs, read_json
 from engine.tail import RunFollower
 
@@ -62,6 +65,11 @@ class ExperimentData:
     def data_notes(self) -> list[str]:
         """What the runs say of their data, such as that it is synthetic."""
         return list(dict.fromkeys(note for run in self.runs if (note := text(run.summary, "data_note")) is not None))
+
+    @cached_property
+    def published(self) -> Published:
+        """What others have published, matched to our points."""
+        return read_reference(mapping(self.plan, "reference"), self.points, show_figure)
 
     def runs_of(self, point: str) -> list[RunData]:
         """The runs whose figures stand for a point: the succeeded ones, else all that have any."""

@@ -6,13 +6,22 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 
+from engine.analysis.published import figure_of
 from engine.analysis.scaling import PointRow
 from engine.analysis.statistics import MIN_BOOTSTRAP, MIN_REPEATS, Estimate
 from engine.core.fields import mapping, number, sequence, text, whole
 from engine.report.blocks import Block, Bullets, Code, Figures, Paragraph, Picture, Section, Table
 from engine.report.collect import ExperimentData, RunData, environments
 from engine.report.figures import Drawn
-from engine.report.wording import NOT_AVAILABLE, show_bytes, show_estimate, show_number, show_percent, show_seconds
+from engine.report.wording import (
+    NOT_AVAILABLE,
+    show_bytes,
+    show_estimate,
+    show_figure,
+    show_number,
+    show_percent,
+    show_seconds,
+)
 
 __all__ = ["headline", "make_sections"]
 
@@ -193,9 +202,23 @@ def _some(runs: Sequence[str], num_all: int) -> str:
 
 
 def _reference(data: ExperimentData) -> list[Block]:
-    reference = mapping(data.plan, "reference")
-    rows = [[name, str(value)] for name, value in reference.items()]
-    return [Table(header=["figure", "published value"], rows=rows)] if rows else []
+    """What others have published, row by row beside ours; what is no figure of ours is listed."""
+    published = data.published
+    rows = [
+        [point.label, figure, show_figure(figure, theirs), *_beside(figure, theirs, figure_of(point, figure))]
+        for point in data.points
+        for figure in published.figures
+        if (theirs := published.value(point.point, figure)) is not None
+    ]
+    header = ["point", "figure", "published", "ours", "ours over published"]
+    blocks: list[Block] = [Table(header=header, rows=rows, numeric=frozenset({2, 3, 4}))] if rows else []
+    return [*blocks, Bullets(lines=list(published.lines))] if published.lines else blocks
+
+
+def _beside(figure: str, theirs: float, ours: Estimate | None) -> tuple[str, str]:
+    if ours is None:
+        return NOT_AVAILABLE, NOT_AVAILABLE
+    return show_figure(figure, ours.value), show_number(ours.value / theirs if theirs else None)
 
 
 def _runs(data: ExperimentData) -> list[Block]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from engine.analysis.published import figure_of
 from engine.analysis.scaling import SCALE_AXES, PointRow
 from engine.analysis.statistics import Estimate
 from engine.report.collect import ExperimentData
@@ -30,7 +31,7 @@ def draw_speedup(data: ExperimentData, folder: Path) -> Drawn:
     """Throughput speedup against devices, with the ideal line."""
     return _draw_scaling(
         data, folder, "speedup_vs_world_size", "Speedup", "throughput speedup over the baseline",
-        lambda point: point.throughput_speedup, _ideal_speedup,
+        "throughput_speedup", _ideal_speedup,
     )  # fmt: skip
 
 
@@ -38,7 +39,7 @@ def draw_efficiency(data: ExperimentData, folder: Path) -> Drawn:
     """Throughput efficiency against devices; the ideal is 100 %."""
     return _draw_scaling(
         data, folder, "efficiency_vs_world_size", "Efficiency", "throughput efficiency (%)",
-        lambda point: _percent(point.throughput_efficiency), _ideal_efficiency,
+        "throughput_efficiency", _ideal_efficiency,
     )  # fmt: skip
 
 
@@ -46,7 +47,7 @@ def draw_throughput(data: ExperimentData, folder: Path) -> Drawn:
     """Samples per second against devices, with the line of the baseline times the devices."""
     return _draw_scaling(
         data, folder, "throughput_vs_world_size", "Throughput", "samples/s, all devices together",
-        lambda point: point.samples_per_s, _ideal_throughput,
+        "samples_per_s", _ideal_throughput,
     )  # fmt: skip
 
 
@@ -56,15 +57,20 @@ def _draw_scaling(
     name: str,
     word: str,
     y_label: str,
-    choose: Choice,
+    measure: str,
     draw_ideal: Callable[..., None],
 ) -> Drawn:
+    def choose(point: PointRow) -> Estimate | None:
+        value = figure_of(point, measure)
+        return _percent(value) if measure.endswith("_efficiency") else value
+
     caption = f"{word} against the number of devices"
     points = [point for point in data.points if choose(point) is not None and point.num_devices is not None]
     if not points:
         return Drawn(name=name, caption=caption, path=None, reason="no run with a known value succeeded")
     figure, (axes,) = new_figure()
-    counts = sorted({point.num_devices or 0 for point in points})
+    published = data.published.curves.get(measure, ())
+    counts = sorted({point.num_devices or 0 for point in points} | {round(size) for size, _ in published})
     x_of = _side_by_side(points, counts)
     for label, look in looks_of([point.series for point in data.points]).items():
         own = sorted((p for p in points if p.series == label), key=lambda p: p.num_devices or 0)
@@ -72,6 +78,7 @@ def _draw_scaling(
             continue
         x = [x_of[p.point] for p in own]
         draw_estimates(axes, x, [value for p in own if (value := choose(p)) is not None], look, short_text(label))
+    _draw_published(axes, published, 100.0 if measure.endswith("_efficiency") else 1.0)
     draw_ideal(axes, points, counts)
     axes.set_xticks(counts, [str(count) for count in counts])
     axes.set_ylim(bottom=0)
@@ -80,6 +87,16 @@ def _draw_scaling(
     path = folder / f"{name}.png"
     finish(figure, path, title=f"{word}: {short_text(data.name)}", subtitle=subtitle(data), legend_from=[axes])
     return Drawn(name=name, caption=caption, path=path)
+
+
+def _draw_published(axes: Axes, curve: Sequence[tuple[float, float]], scale: float) -> None:
+    """What others have published stands back: grey, dotted, hollow."""
+    if curve:
+        axes.plot(
+            [size for size, _ in curve], [value * scale for _, value in curve],
+            color="#666666", linestyle=":", linewidth=1.3, marker="D", markersize=6, markerfacecolor="none",
+            label="published", zorder=2,
+        )  # fmt: skip
 
 
 def _side_by_side(points: Sequence[PointRow], counts: Sequence[int]) -> dict[str, float]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from engine.analysis.published import Published
 from engine.analysis.scaling import FIGURES, PointRow
 from engine.analysis.statistics import Estimate
 from engine.core.events import Event
@@ -39,7 +40,7 @@ def write_tables(data: ExperimentData) -> list[Path]:
         OSError: as the file system raised it.
     """
     tables: dict[str, Iterable[Row]] = {
-        "summary": [_summary_row(point) for point in data.points],
+        "summary": [_summary_row(point) | _published_columns(point, data.published) for point in data.points],
         "runs": [_run_row(run) for run in data.runs],
         "epochs": [row for run in data.runs for row in _epoch_rows(run)],
         "ranks": [row for run in data.runs for row in _rank_rows(run)],
@@ -162,6 +163,10 @@ def _summary_row(point: PointRow) -> Row:
             for kind, figures in (("final", point.final), ("best", point.best))
         }
     return row | {"baseline": point.baseline or None, "notes": "; ".join(point.notes)}
+
+
+def _published_columns(point: PointRow, published: Published) -> Row:
+    return {f"published_{figure}": published.value(point.point, figure) for figure in published.figures}
 
 
 def _estimate_columns(name: str, estimate: Estimate | None) -> Row:

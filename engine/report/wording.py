@@ -7,7 +7,16 @@ from typing import Any
 
 from engine.analysis.statistics import Estimate
 
-__all__ = ["NOT_AVAILABLE", "plain_text", "show_bytes", "show_estimate", "show_number", "show_percent", "show_seconds"]
+__all__ = [
+    "NOT_AVAILABLE",
+    "plain_text",
+    "show_bytes",
+    "show_estimate",
+    "show_figure",
+    "show_number",
+    "show_percent",
+    "show_seconds",
+]
 
 NOT_AVAILABLE = "n/a"
 
@@ -59,6 +68,13 @@ def show_bytes(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return NOT_AVAILABLE
     return f"{value / 2**30:.1f} GiB" if value >= 2**30 else f"{value / 2**20:.0f} MiB"
+
+
+def show_figure(figure: str, value: float) -> str:
+    """The value of a figure of ``PUBLISHED_FIGURES``."""
+    if figure.endswith(("_efficiency", "_accuracy")):
+        return show_percent(value)
+    return show_seconds(value) if figure.endswith("_s") and not figure.endswith("_per_s") else show_number(value)
 
 
 def show_estimate(estimate: Estimate | None, *, percent: bool = False, suffix: str = "") -> str:

@@ -255,3 +255,25 @@ def test_the_use_of_some_ranks_does_not_pass_for_that_of_all(maker):
     assert rows[0]["ranks_cpu_percent_of_one_core"] is None
     assert rows[1]["ranks_cpu_percent_of_one_core"] == 200.0
     assert rows[0]["ranks_rss_bytes"] == 2 * 280 * 2**20
+
+
+def test_published_figures_stand_beside_ours_row_by_row(comparison):
+    reference = {
+        "source": "Smith 2024, table 3",
+        "points": {"ddp-w2": {"throughput_speedup": 1.5, "epoch_s": 60.0, "test_accuracy": 0.5, "gpu": "V100"}},
+    }
+    comparison.write_plan(reference=reference)
+    point = read_experiment(comparison.results, comparison.name).points[2]
+    comparison.write_plan(reference={**reference, "points": {point.point: reference["points"]["ddp-w2"]}})
+    write_report(comparison.results, comparison.name)
+    ours = point.throughput_speedup.value
+    row = read_csv(comparison.paths.csv("summary"))[2]
+    assert (row["published_throughput_speedup"], row["published_epoch_s"]) == ("1.5", "60")
+    assert read_csv(comparison.paths.csv("summary"))[0]["published_epoch_s"] == "n/a"
+    report = (comparison.paths.root / "report.md").read_text()
+    (line,) = [line for line in report.splitlines() if "throughput_speedup | 1.50" in line]
+    assert line.split("|")[1:-1] == [
+        f" {cell} " for cell in (point.label, "throughput_speedup", "1.50", f"{ours:.2f}", f"{ours / 1.5:.2f}")
+    ]
+    assert "Smith 2024, table 3" in report
+    assert "V100" in report

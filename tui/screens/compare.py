@@ -11,17 +11,17 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
+from engine.analysis.published import Published, read_reference
 from engine.analysis.scaling import PointRow
 from tui.keys import Mode
 from tui.output import strip_escapes
 from tui.screens.base import ModeScreen
 from tui.view.chart import ChartSpec
 from tui.view.compare_choices import CompareChoices
-from tui.view.compared import CHARTS, device_span, make_charts, matching
+from tui.view.compared import CHARTS, device_span, format_figure, make_charts, matching
 from tui.view.compared_table import detail_lines, export_columns, export_rows, point_columns, point_rows
 from tui.view.comparison import Comparison
 from tui.view.exported import Exported
-from tui.view.published import Published, read_reference
 from tui.view.snapshot import Snapshot
 from tui.view.span import Span
 from tui.widgets.chart import Chart
@@ -129,7 +129,7 @@ class CompareScreen(ModeScreen):
             return
         self.set_class(False, "-empty")
         self._points = matching(comparison.points, self._choices.words)
-        self._published = read_reference(comparison.reference, comparison.points)
+        self._published = read_reference(comparison.reference, comparison.points, format_figure)
         self._lay_out()
         self._show_table()
         self._show_charts(comparison)

@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from engine.analysis.published import Published, figure_of
 from engine.analysis.scaling import PointRow
-from engine.analysis.statistics import MIN_REPEATS, Estimate
+from engine.analysis.statistics import MIN_REPEATS
+from tui.output import format_duration, format_number, format_ratio
 from tui.view.chart import ChartSpec, Line
 from tui.view.comparison import Comparison
 from tui.view.palette import PALETTE
-from tui.view.published import Published
 from tui.view.span import Span
 
 __all__ = [
@@ -45,10 +46,13 @@ def figure_name(chart: str, source: str) -> str:
     return "samples_per_s" if chart == "throughput" else f"{source}_{chart}"
 
 
-def figure_of(point: PointRow, figure: str) -> Estimate | None:
-    """A figure of a point by its name, or None."""
-    found = point.final.get(figure) if figure == "test_accuracy" else getattr(point, figure)
-    return found if isinstance(found, Estimate) and math.isfinite(found.value) else None
+def format_figure(figure: str, value: float) -> str:
+    """A value as its figure is written."""
+    if figure.endswith(("_efficiency", "_accuracy")):
+        return format_ratio(value)
+    if figure.endswith("_speedup"):
+        return f"{value:.2f}"
+    return format_duration(value) if figure.endswith("_s") and not figure.endswith("_per_s") else format_number(value)
 
 
 def baseline_name(points: Sequence[PointRow]) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from engine.analysis.published import Published, figure_of
 from engine.analysis.scaling import PointRow
 from engine.analysis.statistics import MIN_REPEATS, Estimate
 from tui.output import UNKNOWN, format_number
-from tui.view.compared import figure_name, figure_of, series_colors
+from tui.view.compared import figure_name, format_figure, series_colors
 from tui.view.comparison import Comparison
-from tui.view.published import Published, format_figure
 from tui.view.table import Cell, Column, Pieces, Row
 
 __all__ = ["detail_lines", "export_columns", "export_rows", "point_columns", "point_rows", "table_figures"]
@@ -170,8 +170,18 @@ def detail_lines(
         if point.baseline_reason and point.baseline_reason not in point.notes:
             lines.append(("baseline", point.baseline_reason))
         lines += [(_said(figure), words) for figure in table_figures(source) if (words := _interval(point, figure))]
+        lines += [("published", words) for words in _published_beside(point, source, published)]
     lines += [("published", line) for line in published.lines]
     return lines + [("data", note) for note in comparison.data_notes]
+
+
+def _published_beside(point: PointRow, source: str, published: Published) -> Iterator[str]:
+    """What was published of the point and has no column: theirs and ours."""
+    for figure in published.figures:
+        theirs, ours = published.value(point.point, figure), figure_of(point, figure)
+        if theirs is not None and figure not in table_figures(source):
+            own = UNKNOWN if ours is None else format_figure(figure, ours.value)
+            yield f"{figure} {format_figure(figure, theirs)}, ours {own}"
 
 
 def _counted(point: PointRow) -> str:

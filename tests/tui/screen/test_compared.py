@@ -7,14 +7,18 @@ from typing import Any
 import pytest
 from made_points import make_runs, make_scaling
 
+from engine.analysis.published import Published, figure_of, read_reference
 from engine.analysis.scaling import PointRow, make_points
 from engine.analysis.statistics import Estimate
 from tui.view.chart import ChartSpec, Line
-from tui.view.compared import device_span, figure_of, make_charts, matching
+from tui.view.compared import device_span, format_figure, make_charts, matching
 from tui.view.compared_table import detail_lines, export_columns, export_rows, point_columns, point_rows
 from tui.view.comparison import Comparison
-from tui.view.published import Published, read_reference
 from tui.view.table import cell_text
+
+
+def read(reference: dict[str, Any], points: list[PointRow]) -> Published:
+    return read_reference(reference, points, format_figure)
 
 
 def charts_of(points: list[PointRow], published: Published | None = None, **choices: Any) -> tuple[ChartSpec, ...]:
@@ -123,7 +127,7 @@ FORMS: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("form", "reference"), FORMS, ids=[form for form, _ in FORMS])
 def test_every_form_of_published_figures_finds_our_points(form: str, reference: dict[str, Any]) -> None:
     points = make_scaling()
-    published = read_reference({"source": "Smith 2024"} | reference, points)
+    published = read({"source": "Smith 2024"} | reference, points)
     assert published.value("ddp-w2", "throughput_speedup") == 1.8
     assert published.value("ddp-w4", "throughput_speedup") == 3.1
     assert published.value("ddp-w1", "throughput_speedup") is None
@@ -144,7 +148,7 @@ def test_what_is_not_recognised_is_kept_as_text() -> None:
         "efficiency": [1.0, 0.8],
         "time_speedup": 4.0,
     }
-    published = read_reference(reference, make_scaling())
+    published = read(reference, make_scaling())
     assert published.lines == (
         "speedup_at_8: 5.1",
         "notes: a, 2",
@@ -160,7 +164,7 @@ def test_what_is_not_recognised_is_kept_as_text() -> None:
 
 
 def test_sizes_that_we_have_not_got_are_drawn_and_listed() -> None:
-    published = read_reference({"world_size": [1, 2, 16], "efficiency": [1.0, 0.9, 0.46]}, make_scaling())
+    published = read({"world_size": [1, 2, 16], "efficiency": [1.0, 0.9, 0.46]}, make_scaling())
     assert published.curves["throughput_efficiency"][-1] == (16.0, 0.46)
     assert published.lines == ("throughput_efficiency of world size 16: 46.0%",)
     points = make_scaling()
@@ -170,7 +174,7 @@ def test_sizes_that_we_have_not_got_are_drawn_and_listed() -> None:
 
 def test_a_size_that_several_points_have_stands_beside_none_of_them() -> None:
     points = make_points(make_runs("single", 1) + make_runs("ddp", 1) + make_runs("ddp", 2) + make_runs("dp", 2))
-    published = read_reference({"speedup": {"1": 0.99, "2": 1.8, "dp-w2": 1.2}}, points)
+    published = read({"speedup": {"1": 0.99, "2": 1.8, "dp-w2": 1.2}}, points)
     assert published.value("ddp-w1", "throughput_speedup") == 0.99  # the baseline steps back
     assert published.value("single-w1", "throughput_speedup") is None
     assert published.value("ddp-w2", "throughput_speedup") is None
@@ -186,10 +190,10 @@ def test_odd_references_lose_nothing_and_raise_nothing() -> None:
         "x": {},
         "speedup": {"2": math.inf},
     }
-    published = read_reference(odd, make_scaling())
+    published = read(odd, make_scaling())
     assert len(published.lines) == 5
-    assert read_reference({}, []) == Published()
-    assert read_reference({"speedup": {"2": 1.0}}, []).lines == ("throughput_speedup of world size 2: 1.00",)
+    assert read({}, []) == Published()
+    assert read({"speedup": {"2": 1.0}}, []).lines == ("throughput_speedup of world size 2: 1.00",)
 
 
 def rows_of(points: list[PointRow], published: Published | None = None, **choices: Any) -> list[list[str]]:
@@ -235,7 +239,7 @@ def test_a_time_at_fewer_samples_is_never_the_best() -> None:
 
 
 def test_published_values_stand_beside_ours() -> None:
-    published = read_reference({"speedup": {"4": 3.5}, "points": {"ddp-w2": {"total_s": 302}}}, make_scaling())
+    published = read({"speedup": {"4": 3.5}, "points": {"ddp-w2": {"total_s": 302}}}, make_scaling())
     header, _, _, ddp2, ddp4 = rows_of(make_scaling(), published)
     assert header[5] == "published"
     assert (ddp2[5], ddp4[5]) == ("-", "3.50")
@@ -256,7 +260,7 @@ def test_the_detail_tells_intervals_notes_reasons_and_what_was_published() -> No
     points = make_points(
         make_runs("single", 1) + make_runs("ddp", 2, baseline_reason="nearest of two", repeats=2, accuracy=None)
     )
-    published = read_reference({"source": "Smith 2024"}, points)
+    published = read({"source": "Smith 2024"}, points)
     comparison = Comparison(revision=1, experiment="digits", data_notes=("the data is synthetic",))
     said = detail_lines(points[1], "throughput", published, comparison)
     assert said[0][1] == "2 of 2 runs succeeded: fewer than 3, so no intervals; against single"
@@ -269,7 +273,7 @@ def test_the_detail_tells_intervals_notes_reasons_and_what_was_published() -> No
 
 def test_the_export_has_raw_values_and_blanks_for_n_a() -> None:
     points = make_scaling(repeats=2)
-    published = read_reference({"speedup": {"4": 3.5}}, points)
+    published = read({"speedup": {"4": 3.5}}, points)
     row = dict(zip(export_columns(published), export_rows(points, published)[-1], strict=True))
     assert row["samples_per_s"] == pytest.approx(3240 * 0.97 * 1.005)
     assert row["throughput_speedup_low"] is None

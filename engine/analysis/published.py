@@ -18,7 +18,8 @@ The table is free: what is recognised stands beside our points, everything else 
     efficiency = [1.0, 0.81, 0.65, 0.46]
 
 Figures are ``samples_per_s``, ``throughput_speedup``, ``throughput_efficiency``, ``time_speedup``, ``time_efficiency``,
-``total_s`` and ``test_accuracy``; ``throughput``, ``speedup``, ``efficiency`` and ``accuracy`` are taken for
+``total_s``, ``epoch_s``, ``steps_per_epoch``, ``epochs_done``, ``test_accuracy``, ``test_loss``, ``best_test_accuracy``
+and ``best_validation_loss``; ``throughput``, ``speedup``, ``efficiency`` and ``accuracy`` are taken for
 ``samples_per_s``, ``throughput_speedup``, ``throughput_efficiency`` and ``test_accuracy``. A world size stands for our
 point of that size, the baseline only where there is no other; where there are several, or none, it is drawn, and listed
 as text.
@@ -27,14 +28,14 @@ as text.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.analysis.scaling import PointRow
-from tui.output import format_duration, format_number, format_ratio
+from engine.analysis.statistics import Estimate
 
-__all__ = ["PUBLISHED_FIGURES", "Published", "format_figure", "read_reference"]
+__all__ = ["PUBLISHED_FIGURES", "Published", "figure_of", "read_reference"]
 
 PUBLISHED_FIGURES = (
     "samples_per_s",
@@ -43,7 +44,13 @@ PUBLISHED_FIGURES = (
     "time_speedup",
     "time_efficiency",
     "total_s",
+    "epoch_s",
+    "steps_per_epoch",
+    "epochs_done",
     "test_accuracy",
+    "test_loss",
+    "best_test_accuracy",
+    "best_validation_loss",
 )
 
 _OTHER_NAMES = {
@@ -88,6 +95,7 @@ class Published:
 @dataclass(kw_only=True)
 class _Found:
     points: Sequence[PointRow]
+    show: Callable[[str, float], str]
     values: dict[str, dict[str, float]] = field(default_factory=dict)
     curves: dict[str, dict[float, float]] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
@@ -103,12 +111,20 @@ class _Found:
         if not matched:
             who = whose if _as_number(whose) is None else f"world size {whose}"
             several = " (several points have it: name one)" if _of_size(whose, self.points) else ""
-            self.lines.append(f"{figure} of {who}: {format_figure(figure, value)}{several}")
+            self.lines.append(f"{figure} of {who}: {self.show(figure, value)}{several}")
 
 
-def read_reference(reference: Mapping[str, Any], points: Sequence[PointRow]) -> Published:
-    """Match published figures to our points; nothing that stands in ``reference`` is lost."""
-    found = _Found(points=points)
+def read_reference(
+    reference: Mapping[str, Any], points: Sequence[PointRow], show: Callable[[str, float], str]
+) -> Published:
+    """Match published figures to our points; nothing that stands in ``reference`` is lost.
+
+    Args:
+        reference: the table as it stands in the file.
+        points: ours.
+        show: writes the value of a figure, for what is listed as text.
+    """
+    found = _Found(points=points, show=show)
     sizes = next((reference[name] for name in _SIZES if _is_list_of_numbers(reference.get(name))), None)
     for key, value in reference.items():
         name, figure = str(key), _figure(str(key))
@@ -129,13 +145,17 @@ def read_reference(reference: Mapping[str, Any], points: Sequence[PointRow]) -> 
     return Published(values=found.values, curves=curves, lines=tuple(found.lines))
 
 
-def format_figure(figure: str, value: float) -> str:
-    """A value as its figure is written."""
-    if figure.endswith(("_efficiency", "_accuracy")):
-        return format_ratio(value)
-    if figure.endswith("_speedup"):
-        return f"{value:.2f}"
-    return format_duration(value) if figure.endswith("_s") and not figure.endswith("_per_s") else format_number(value)
+def figure_of(point: PointRow, figure: str) -> Estimate | None:
+    """Our own value of a figure of a point, or None."""
+    if figure in ("test_accuracy", "test_loss"):
+        found: object = point.final.get(figure)
+    elif figure.startswith("best_"):
+        found = point.best.get(figure.removeprefix("best_"))
+    else:
+        found = getattr(point, figure)
+    if isinstance(found, int | float):
+        found = Estimate(value=float(found), low=None, high=None, n=point.n)
+    return found if isinstance(found, Estimate) and math.isfinite(found.value) else None
 
 
 def _read_points(tables: Mapping[str, Any], found: _Found) -> None:

@@ -1,5 +1,7 @@
 """The part of ddptui that lives in other people's processes: standard library only, and nothing heavy on import."""
 
-__all__ = ["__version__"]
+from ddptui.speaker import log
+
+__all__ = ["__version__", "log"]
 
 __version__ = "0.1.0"

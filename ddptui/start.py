@@ -2,14 +2,16 @@
 
 ``python -m ddptui.start --agent -- <torchrun's arguments>`` becomes torchrun; it dies with its parent and writes down
 the pid and the exit code of each rank. ``python -m ddptui.start -m <module> <arguments>`` is what torchrun starts for
-each rank; it dies with torchrun, takes its cores and its own log files, and becomes the module. Both work without any
-of the variables below; then they only take care of the parent's death.
+each rank; it dies with torchrun, takes its cores and its own log files, and becomes the module. With
+``--script <file> <arguments>`` it becomes a user's own program instead. All work without any of the variables below;
+then they only take care of the parent's death.
 
 ==================  ================================================================================================
 DDPTUI_PARENT_PID   who started the agent
 DDPTUI_AGENT_PID    who started the rank (set by the agent)
 DDPTUI_RANKS_FILE   where the agent writes ``rank_start`` and ``rank_exit`` lines
-DDPTUI_RANK_FILES   JSON ``{local_rank: {"out", "err", "error", "stack"}}``: a rank's own log, error and stack files
+DDPTUI_RANK_FILES   JSON ``{local_rank: {"out", "err", "error", "stack"}}``: a rank's own log, error and stack files;
+                    for a script also "lines" (of ``ddptui.log``) and "events" (lines that the program writes itself)
 DDPTUI_CORES        JSON ``{local_rank: [core, ...]}``
 DDPTUI_THREADS      intra-op threads of a rank
 ==================  ================================================================================================
@@ -36,9 +38,10 @@ import traceback
 from typing import Any, NoReturn
 
 from ddptui.lines import LineWriter
+from ddptui.script import run_script, without_our_frames
 from ddptui.streams import NO_ROOM, take_streams
 
-__all__ = ["become_agent", "become_rank", "die_with", "is_peer_error", "main"]
+__all__ = ["become_agent", "become_rank", "become_script", "die_with", "is_peer_error", "main"]
 
 _PR_SET_PDEATHSIG = 1
 _POLL_S = 0.5
@@ -59,8 +62,12 @@ def main(argv: list[str]) -> None:
         become_agent(argv[2:])
     elif len(argv) >= 2 and argv[0] == "-m":
         become_rank(argv[1], argv[2:])
+    elif len(argv) >= 2 and argv[0] == "--script":
+        become_script(argv[1], argv[2:])
     else:
-        _fail("usage: python -m ddptui.start --agent -- <torchrun's arguments>, or -m <module> <arguments>", 2)
+        _fail(
+            "usage: python -m ddptui.start --agent -- <torchrun's arguments>, -m <module> ..., --script <file> ...", 2
+        )
 
 
 def become_agent(arguments: list[str]) -> None:
@@ -79,19 +86,44 @@ def become_agent(arguments: list[str]) -> None:
 
 def become_rank(module: str, arguments: list[str]) -> None:
     """Become one rank: ``python -m module arguments`` in this process."""
-    die_with(_pid_of("DDPTUI_AGENT_PID"))
     os.umask(0o077)
-    _take_cores()
-    _set_threads()
-    files = _of_this_rank("DDPTUI_RANK_FILES") or {}
-    _take_logs(files)
-    _listen_for_stack_requests(files.get("stack"))
+    files = _enter_rank()
     sys.argv = [module, *arguments]
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except Exception as error:
         _write_error(files.get("error"), error)
         raise
+
+
+def become_script(path: str, arguments: list[str]) -> None:
+    """Become one rank of a user's own program: ``python path arguments`` in this process."""
+    os.environ["DDPTUI_RANK_STARTED_S"] = repr(time.time())
+    own_umask = os.umask(0o077)
+    files = _enter_rank()
+    os.umask(own_umask)  # who may read what the program writes is the user's to say
+    for variable, name in (("DDPTUI_LINES", "lines"), ("DDPTUI_EVENTS", "events")):
+        os.environ.pop(variable, None)
+        if name in files:
+            os.makedirs(os.path.dirname(files[name]), exist_ok=True, mode=0o700)
+            os.environ[variable] = files[name]
+    try:
+        run_script(path, arguments)
+    except Exception as error:  # noqa: BLE001 (written down and shown as python does; then this process ends)
+        _write_error(files.get("error"), error)
+        sys.excepthook(type(error), error, without_our_frames(error.__traceback__))
+        raise SystemExit(1) from None
+
+
+def _enter_rank() -> dict[str, str]:
+    """Take what belongs to this rank; return its files."""
+    die_with(_pid_of("DDPTUI_AGENT_PID"))
+    _take_cores()
+    _set_threads()
+    files: dict[str, str] = _of_this_rank("DDPTUI_RANK_FILES") or {}
+    _take_logs(files)
+    _listen_for_stack_requests(files.get("stack"))
+    return files
 
 
 def die_with(parent_pid: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from engine.core.own_script import SCRIPT
 from engine.core.plan_catalog import PlanCatalog, StrategyTraits
 
 __all__ = ["DATASETS", "LAUNCHERS", "MODELS", "STRATEGIES", "STRATEGY_TRAITS", "load", "plan_catalog"]
@@ -34,6 +35,7 @@ STRATEGY_TRAITS = {
     "rpc_pipeline": StrategyTraits(devices_from="rpc_pipeline.num_stages", num_driver_ranks=1, is_data_parallel=False),
     "fsdp": StrategyTraits(),
     "pipeline": StrategyTraits(is_data_parallel=False, min_ranks=2),
+    SCRIPT: StrategyTraits(),
 }
 
 MODELS = {

@@ -5,17 +5,26 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from os.path import relpath
 from pathlib import Path
+
+from engine.core.errors import InputError
+from engine.core.wording import did_you_mean
 
 __all__ = ["make_code_digest"]
 
+MAX_ARGUMENT_BYTES = 1 << 20
+"""A larger file that an argument of a script names is data, not configuration."""
+
 
 def make_code_digest(project_dir: str) -> Callable[[Sequence[str]], str]:
-    """Return the function that digests what targets such as ``"package.module:attribute"`` are made of.
+    """Return the function that digests what targets such as ``"package.module:attribute"`` or ``"./train.py"`` are.
 
     The digest covers the source of the named modules, the packages above them, and every module under ``project_dir``
     that these import in turn, by their path below ``project_dir`` and their bytes. Modules that are not found there
-    (installed packages) are not covered. No module found gives "".
+    (installed packages) are not covered. No module found gives "". Of a script (the first target that begins with
+    ``./``) it covers the file and what it imports from its own folder, and those of its arguments that name a small
+    file: a configuration.
 
     Args:
         project_dir: the folder that is first on the path when the user's modules are imported.
@@ -23,7 +32,10 @@ def make_code_digest(project_dir: str) -> Callable[[Sequence[str]], str]:
     root = Path(project_dir)
 
     def code_digest(targets: Sequence[str]) -> str:
-        sources = _collect(root, (target.partition(":")[0] for target in targets))
+        if targets[:1] and targets[0].startswith("./"):
+            sources = _collect_script(root, [target.removeprefix("./") for target in targets])
+        else:
+            sources = _collect(root, (target.partition(":")[0] for target in targets))
         if not sources:
             return ""
         digest = hashlib.sha256()
@@ -33,6 +45,31 @@ def make_code_digest(project_dir: str) -> Callable[[Sequence[str]], str]:
         return digest.hexdigest()[:16]
 
     return code_digest
+
+
+def _collect_script(root: Path, names: Sequence[str]) -> dict[str, bytes]:
+    """The bytes of a script, of all that it imports from its folder, and of the files that its arguments name."""
+    script = root / names[0]
+    if not script.is_file():
+        what = "is a folder" if script.is_dir() else "there is no such file"
+        near = [path.relative_to(root).as_posix() for path in sorted(root.glob("*.py"))]
+        raise InputError(f"{names[0]!r}: {what} (looked for from {root}){did_you_mean(names[0], near)}")
+    source = _read(script)
+    sources = {relpath(script, root): source}
+    for below, content in _collect(script.parent, _imports(source, script.stem, is_package=False)).items():
+        sources[relpath(script.parent / below, root)] = content
+    for name in names[1:]:
+        path = root / name
+        if _is_small_file(path):
+            sources[relpath(path, root)] = _read(path)
+    return sources
+
+
+def _is_small_file(path: Path) -> bool:
+    try:
+        return path.is_file() and path.stat().st_size <= MAX_ARGUMENT_BYTES
+    except (OSError, ValueError):  # an argument that no file can be called
+        return False
 
 
 def _collect(root: Path, modules: Iterable[str]) -> dict[str, bytes]:

@@ -41,6 +41,7 @@ from engine.monitor import Monitor
 from engine.node_hang import NodeHang
 from engine.node_record import NodeRecord, write_patiently
 from engine.processes import MARKS, end_tree, find_tagged, kill, resume, run_marks, this_process
+from engine.relay import Relay
 from engine.store import SHARED_MEMORY, ResultsPaths, RunPaths, is_full, read_json
 from engine.tail import read_beat
 from engine.wake import ensure_supervisor, results_of
@@ -161,6 +162,7 @@ class NodeRunner:
         )
         self._paths = paths
         self._is_shared_memory_full = False
+        self._relay = self._make_relay()
         self._killed: set[int] = set()
         self._memory_kills = count_memory_kills()
         self._wakeup = wakeup
@@ -180,6 +182,19 @@ class NodeRunner:
         left = end_tree(self._marks, grace_s=0)
         self._end(agent.returncode, self._find_reason(agent.returncode), left)
         return agent.returncode
+
+    def _make_relay(self) -> Relay | None:
+        """What a user's own program writes by itself is copied into the ranks' events."""
+        if self._spec.config.script is None:
+            return None
+        return Relay(
+            self._spec,
+            self._files,
+            ranks=self._plan.ranks,
+            node_rank=self._node_rank,
+            world_size=self._world_size,
+            started_s=time.time(),
+        )
 
     def _make_beats_folder(self) -> None:
         """Make the folder; one that somebody else has put there is not used.
@@ -227,6 +242,10 @@ class NodeRunner:
                 next_s = now_s + SAMPLE_S
                 self._hang.look(now_s, self._record, agent.pid)
                 events.write("system", **self._monitor.sample(self._record.running))
+                if self._relay is not None:
+                    self._relay.look(time.time())
+        if self._relay is not None:
+            self._relay.finish(time.time(), is_done=agent.returncode == 0)
         events.close()
 
     def _look(self, agent: subprocess.Popen[bytes], now_s: float) -> None:

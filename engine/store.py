@@ -86,6 +86,10 @@ class AttemptPaths:
     def events(self, rank: int) -> Path:
         return self.root / "events" / f"rank{rank}.jsonl"
 
+    def said(self, rank: int) -> Path:
+        """JSON lines that a user's own program writes by itself; what they say is copied into the rank's events."""
+        return self.root / "said" / f"rank{rank}.jsonl"
+
     def node_events(self, node_rank: int) -> Path:
         return self.root / "events" / f"node{node_rank}.jsonl"
 

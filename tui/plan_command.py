@@ -139,10 +139,11 @@ def _print_experiment(
     for spec in experiment.runs:
         sizes, estimate = topology_of(spec, num_gpus), estimates[f"{experiment.name}/{spec.id}"]
         axes = " ".join(f"{key}={value}" for key, value in spec.axes.items() if key not in IN_RUN_ID)
-        numbers = (sizes.world_size, sizes.num_devices, sizes.global_batch_size, sizes.local_batch_size)
+        batches = (sizes.global_batch_size, sizes.local_batch_size) if sizes.knows_batch else ("n/a", "n/a")
+        numbers = (sizes.world_size, sizes.num_devices, *batches)
         steps = format_number(estimate.num_steps or spec.config.stop.steps)
         cost = (steps, format_duration(estimate.time_s), format_bytes(estimate.disk_bytes))
-        rows.append((spec.id, axes, *map(str, numbers), f"{sizes.lr:g}", *cost))
+        rows.append((spec.id, axes, *map(str, numbers), f"{sizes.lr:g}" if sizes.lr else "n/a", *cost))
     if any(row[1] for row in rows):
         print_table(PLAN_HEADERS, rows, right=range(2, 10))
     else:
@@ -174,9 +175,9 @@ def _plan_json(plan: Plan, results: ResultsPaths, estimates: Mapping[str, Estima
             "baseline_reason": spec.baseline_reason,
             "world_size": sizes.world_size,
             "num_devices": sizes.num_devices,
-            "global_batch_size": sizes.global_batch_size,
-            "local_batch_size": sizes.local_batch_size,
-            "lr": sizes.lr,
+            "global_batch_size": sizes.global_batch_size or None,
+            "local_batch_size": sizes.local_batch_size or None,
+            "lr": sizes.lr or None,
             "num_steps": estimate.num_steps,
             "expected_s": estimate.time_s,
             "expected_bytes": estimate.disk_bytes,

@@ -33,7 +33,13 @@ class BaselineChoice:
 
 
 def default_baseline(points: Sequence[DraftPoint]) -> PartialPoint:
-    """``strategy = "single"`` where some point is that; else nothing: the fewest devices of the same strategy."""
+    """``strategy = "single"`` where some point is that, ``world_size = 1`` for a script that has such a point.
+
+    Else nothing: the fewest devices of the same strategy.
+    """
+    scripts = [point for point in points if point.config.script is not None]
+    if len(scripts) == len(points) and any(point.config.world_size == 1 for point in scripts):
+        return PartialPoint(keys={("world_size",): 1}, labels={})
     has_single = any(point.config.strategy == "single" for point in points)
     return PartialPoint(keys={("strategy",): "single"} if has_single else {}, labels={})
 

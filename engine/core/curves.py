@@ -317,7 +317,8 @@ class RunCurves:
         if self._training.begin_rank(columns, event, resumed_from_step):
             self._epochs.drop_from(resumed_from_step)
         self._calls.begin_rank(rank, resumed_from_step)
-        self._training.await_ranks(whole_or(event, "world_size", 0))
+        # A script may let rank 0 speak for all: the others say nothing of samples.
+        self._training.await_ranks(1 if event.get("speaks_for_all") is True else whole_or(event, "world_size", 0))
         lines = self._evaluations.lines
         kept = [key for key, line in lines.items() if line.reporter != rank or line.step < resumed_from_step]
         self._evaluations.keep(kept, self._table(), self._origin(None))

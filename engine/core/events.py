@@ -13,7 +13,8 @@ run_start    world_size, local_rank, node_rank, nodes, num_devices, host, pid, d
              num_parameters, train_samples, validation_samples, test_samples, num_classes, input_shape,
              global_batch_size, local_batch_size, steps_per_epoch, num_steps (planned, or null), num_epochs (or null),
              lr, seed, data_note ("" or e.g. "synthetic data"), startup_s (process start to here), resumed_from_step
-             (the number of the first step that follows; 0 from the beginning)
+             (the number of the first step that follows; 0 from the beginning), speaks_for_all (a script's only: the
+             samples of this rank's steps are those of all ranks, and of no other rank there are any)
 epoch_start  epoch, step
 step         epoch, step_first, step (last, 0-based, of the window), num_steps, samples and correct (this rank's, summed
              over the window; correct null where not counted; absent for ranks that see no samples), loss, loss_min,
@@ -50,7 +51,7 @@ import msgspec
 
 from engine.core.phases import PHASES
 
-__all__ = ["MAX_LINE_BYTES", "PHASES", "Event", "decode_line"]
+__all__ = ["MAX_LINE_BYTES", "PHASES", "Event", "decode_line", "decode_object"]
 
 Event = dict[str, Any]
 
@@ -63,16 +64,20 @@ _decoder = msgspec.json.Decoder(dict[str, Any])
 
 def decode_line(line: bytes) -> Event | None:
     """Return the event in ``line``, or None for anything that is not one (garbage is counted by the caller)."""
+    event = decode_object(line)
+    return event if event is not None and isinstance(event.get("kind"), str) else None
+
+
+def decode_object(line: bytes) -> dict[str, Any] | None:
+    """Return the JSON object in ``line``, or None where it holds none."""
     if not line.strip() or len(line) > MAX_LINE_BYTES:
         return None
-    event: Event | None
+    found: dict[str, Any] | None
     try:
-        event = _decoder.decode(line)
+        found = _decoder.decode(line)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        event = _decode_leniently(line)
-    if event is None or not isinstance(event.get("kind"), str):
-        return None
-    return event
+        found = _decode_leniently(line)
+    return found
 
 
 def _decode_leniently(line: bytes) -> Event | None:

@@ -13,6 +13,7 @@ from engine.core.draft import MAX_RUNS, Draft, too_many_runs
 from engine.core.errors import InputError, Problem
 from engine.core.experiments import read_experiments
 from engine.core.layers import dotted, parse_sets
+from engine.core.own_script import script_stem
 from engine.core.plan_catalog import PlanCatalog
 from engine.core.spec import RunConfig, RunSpec
 from engine.core.topology import Topology
@@ -114,8 +115,8 @@ def make_plan(
         only: shell patterns on experiment names, run ids and points, or beginnings of points; empty for all.
         smoke: every point once, for five steps, in experiments named ``...-smoke``.
         project_dir: the folder of the file.
-        code_digest: digest of the user's own modules, from their sorted ``package.module:attribute`` names; it is
-            called only where there are some, and may raise InputError.
+        code_digest: digest of the user's own code, from what ``own_targets`` gives; it is called only where there is
+            some, and may raise InputError.
 
     Raises:
         InputError: every problem of the file and the arguments, in the order of the file.
@@ -156,7 +157,8 @@ class _Digests:
             try:
                 self._known[targets] = self._code_digest(list(targets))
             except InputError as error:
-                key = next(key for key in ("model", "dataset", "loss", "metrics") if _names_own(getattr(config, key)))
+                named = (key for key in ("model", "dataset", "loss", "metrics") if _names_own(getattr(config, key)))
+                key = next(named, "script")
                 source = draft.experiment.source
                 self.problems += [
                     problem if problem.line else source.problem((key,), problem.message) for problem in error.problems
@@ -169,7 +171,12 @@ def _names_own(value: str | list[str]) -> bool:
 
 
 def own_targets(config: RunConfig) -> list[str]:
-    """The user's own ``package.module:attribute`` names in ``config``, sorted."""
+    """The user's own ``package.module:attribute`` names in ``config``, sorted; or the script and its arguments.
+
+    A file is told from a name by its beginning ``./``, the script comes first.
+    """
+    if config.script is not None:
+        return [f"./{part}" for part in (config.script, *config.args) if isinstance(part, str)]
     return sorted({name for name in (config.model, config.dataset, config.loss, *config.metrics) if ":" in name})
 
 
@@ -178,7 +185,7 @@ def _finish(draft: Draft, digests: _Digests, project_dir: str) -> ExperimentPlan
     name = experiment.name + ("-smoke" if draft.is_smoke else "")
     code = [digests.of(point.config, draft) for point in draft.points]
     hashes = _hashes([f"{point.identity}\n{digest}" for point, digest in zip(draft.points, code, strict=True)])
-    stems = [f"{point.config.strategy}-w{point.config.world_size}" for point in draft.points]
+    stems = [f"{_kind(point.config)}-w{point.config.world_size}" for point in draft.points]
     ids = [f"{stem}-{short}" for stem, short in zip(stems, hashes, strict=True)]
     runs = [
         _make_run(
@@ -213,6 +220,10 @@ def _finish(draft: Draft, digests: _Digests, project_dir: str) -> ExperimentPlan
         runs=runs,
         toml=draft.document.text,
     )
+
+
+def _kind(config: RunConfig) -> str:
+    return config.strategy if config.script is None else script_stem(config.script)
 
 
 def _hashes(identities: Sequence[str]) -> list[str]:

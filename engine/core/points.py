@@ -16,6 +16,7 @@ from engine.core.errors import Problem
 from engine.core.experiments import Experiment
 from engine.core.layers import Layer, leaf_paths, merge_config, source_of, value_at
 from engine.core.matrix import Axis, AxisValue
+from engine.core.own_script import TRAINING_KEYS
 from engine.core.partial import PartialPoint, config_value
 from engine.core.plan_catalog import PlanCatalog, StrategyTraits
 from engine.core.result_config import result_of
@@ -81,7 +82,7 @@ class PointMaker:
         num_fits = [0] * len(excludes)
         points: dict[str, DraftPoint] = {}
         for combination in itertools.product(*(axis.values for axis in self.axes)):
-            values = self._lay_over(base, combination)
+            values = self._for_script(self._lay_over(base, combination), combination)
             config = self._validate(values, combination)
             labels = {axis.name: value.label for axis, value in zip(self.axes, combination, strict=True)}
             if config is None or config.strategy not in self.catalog.traits:
@@ -111,6 +112,18 @@ class PointMaker:
         for layer in self.experiment.sets:
             base = merge_config(base, layer.values)
         return base
+
+    def _for_script(self, values: dict[str, Any], combination: Sequence[AxisValue]) -> dict[str, Any]:
+        """Leave out what ``[defaults]`` say of models and data where the experiment runs a script."""
+        if values.get("script") is None:
+            return values
+        defaults, *others = self._layers(combination)[1:]
+        nearer = {key for layer in others for key in layer.values}
+        shared = [key for key in values if key in TRAINING_KEYS and key in defaults.values and key not in nearer]
+        if shared:
+            note = f"{', '.join(sorted(shared))} of [defaults]: not used, the script decides that itself"
+            self.notes += [note] if note not in self.notes else []
+        return {key: value for key, value in values.items() if key not in shared}
 
     def _layers(self, combination: Sequence[AxisValue]) -> list[Layer]:
         own = Layer(values={}, source=self.experiment.source)

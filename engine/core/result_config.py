@@ -10,7 +10,7 @@ from engine.core.spec import RunConfig
 __all__ = ["result_of"]
 
 _NOT_OF_THE_RESULT = frozenset({"python", "setup", "timeout", "data_root", "snapshot", "max_restarts"})
-_NOT_OF_THE_RESULT |= {"hang_after", "on_hang", "on_nonfinite", "on_disk_full"}
+_NOT_OF_THE_RESULT |= {"hang_after", "on_hang", "on_nonfinite", "on_disk_full", "tensorboard"}
 """The policies end a run early or not at all: what it computes until then is the same, as with ``timeout``."""
 
 

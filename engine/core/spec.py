@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import InitErrorDetails
 
 from engine.core.hang_rule import HangRule, parse_hang_after
+from engine.core.own_script import SCRIPT, TRAINING_KEYS, unknown_places
 from engine.core.snapshot_rule import SnapshotRule, parse_rule
 
 __all__ = [
@@ -186,10 +188,10 @@ class Snapshot(Strict):
 class RunConfig(Strict):
     """Everything that says how one run trains. Each field is a key of the experiment file and may be a matrix axis."""
 
-    model: str
+    model: str = ""
     """A name of the catalog (``ddptui ls models``) or ``"package.module:attribute"``."""
     model_args: dict[str, Any] = {}
-    dataset: str
+    dataset: str = ""
     """A name of the catalog or ``"package.module:attribute"``."""
     dataset_args: dict[str, Any] = {}
     dataset_size: Positive | None = None
@@ -202,6 +204,13 @@ class RunConfig(Strict):
     """Epochs between two evaluations (the last epoch is always evaluated); 0 for never."""
     augment: list[Literal["crop", "flip"]] = []
     """Batched augmentation of training images: random crop with padding 4, random horizontal flip."""
+
+    script: Annotated[str, Field(min_length=1)] | None = None
+    """The user's own program instead of a model, a dataset and a strategy; a path from the folder of this file."""
+    args: list[str | int | float] = []
+    """Arguments of the script; {world_size}, {nodes}, {seed}, {repeat}, {attempt} and {run_dir} are filled in."""
+    tensorboard: str | None = None
+    """A folder where the script writes TensorBoard events; their scalars become curves."""
 
     strategy: str = "single"
     world_size: Positive | Literal["gpu"] = 1
@@ -220,7 +229,7 @@ class RunConfig(Strict):
     gradient_accumulation_steps: Positive = 1
     epochs: Positive | None = None
     stop: Stop = Stop()
-    optimizer: Optimizer
+    optimizer: Optimizer | None = None
     lr_scaling: Literal["none", "linear", "sqrt"] = "none"
     """Multiply ``lr`` by the number of data-parallel devices, or its square root."""
     scheduler: Scheduler = Scheduler()
@@ -286,17 +295,51 @@ class RunConfig(Strict):
             raise ValueError(f"{', '.join(wrong)} cannot name a variable; a name is not empty and holds no =")
         return env
 
+    @model_validator(mode="before")
+    @classmethod
+    def _script_has_no_strategy(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("script") is not None and "strategy" not in values:
+            return {**values, "strategy": SCRIPT}
+        return values
+
     @model_validator(mode="after")
     def _keys_agree(self) -> Self:
         """All rules over several keys in one validator: pydantic stops at the first that raises."""
+        broken = self._broken_rules_of_script() if self.script is not None else self._broken_rules_of_training()
+        if broken:
+            raise ValueError("; ".join(broken))
+        return self
+
+    def _broken_rules_of_training(self) -> list[str]:
+        missing = [key for key in ("model", "dataset", "optimizer") if not getattr(self, key)]
+        if missing:
+            errors = [InitErrorDetails(type="missing", loc=(key,), input={}) for key in missing]
+            raise ValidationError.from_exception_data(type(self).__name__, errors)
         broken = []
+        if self.args or self.tensorboard is not None:
+            broken.append("args and tensorboard go with script only")
         if (self.global_batch_size is None) == (self.local_batch_size is None):
             broken.append("give exactly one of global_batch_size (strong scaling) and local_batch_size (weak scaling)")
         if self.epochs is None and self.stop.steps is None and self.stop.minutes is None:
             broken.append("nothing is sure to end the run: give epochs, stop.steps or stop.minutes")
-        if broken:
-            raise ValueError("; ".join(broken))
-        return self
+        return broken
+
+    def _broken_rules_of_script(self) -> list[str]:
+        fields = type(self).model_fields
+        wrong = [key for key in fields if key in TRAINING_KEYS - {"strategy"} and self._is_given(key)]
+        wrong += ["strategy"] if self.strategy != SCRIPT else []
+        wrong += [f"stop.{key}" for key in ("minutes", "test_accuracy", "loss") if getattr(self.stop, key) is not None]
+        broken = []
+        if wrong:
+            verb = "does" if len(wrong) == 1 else "do"
+            broken.append(f"{', '.join(wrong)} {verb} not go with script: the script decides that itself (see args)")
+        if places := unknown_places(self.args):
+            broken.append(places)
+        return broken
+
+    def _is_given(self, key: str) -> bool:
+        default = type(self).model_fields[key].default
+        return bool(getattr(self, key) != default)
 
 
 class RunSpec(Strict):

@@ -121,6 +121,9 @@ def _num_steps(record: RunRecord) -> int | None:
 
 
 def _missing_ranks(record: RunRecord) -> list[int]:
+    first = record.ranks.get(0)
+    if first is not None and first.start.get("speaks_for_all") is True and first.windows:
+        return []
     world_size = record.started("world_size")
     if world_size is None or not 0 < world_size <= 100_000:
         return []

@@ -15,7 +15,8 @@ __all__ = ["Topology", "make_topology"]
 class Topology:
     """The sizes of one run.
 
-    ``global_batch_size = local_batch_size * num_data_parallel * gradient_accumulation_steps``.
+    ``global_batch_size = local_batch_size * num_data_parallel * gradient_accumulation_steps``. Of a user's script only
+    the ranks are known (``knows_batch`` is false): batches and learning rate are 0.
     """
 
     world_size: int
@@ -25,6 +26,11 @@ class Topology:
     global_batch_size: int
     local_batch_size: int
     lr: float
+
+    @property
+    def knows_batch(self) -> bool:
+        """Whether the batch sizes and the learning rate are known."""
+        return self.global_batch_size > 0
 
 
 def make_topology(config: RunConfig, traits: StrategyTraits, *, num_gpus: int = 0) -> Topology:
@@ -52,7 +58,7 @@ def make_topology(config: RunConfig, traits: StrategyTraits, *, num_gpus: int = 
         num_data_parallel=num_data_parallel,
         global_batch_size=global_batch_size,
         local_batch_size=local_batch_size,
-        lr=config.optimizer.lr * factor,
+        lr=config.optimizer.lr * factor if config.optimizer is not None else 0.0,
     )
 
 
@@ -107,6 +113,8 @@ def _batch_sizes(config: RunConfig, num_data_parallel: int) -> tuple[int, int]:
     share = num_data_parallel * config.gradient_accumulation_steps
     if config.local_batch_size is not None:
         return config.local_batch_size * share, config.local_batch_size
+    if config.script is not None:
+        return 0, 0
     assert config.global_batch_size is not None
     if config.global_batch_size % share:
         raise ValueError(

@@ -11,7 +11,14 @@ from engine.catalog import STRATEGY_TRAITS
 from engine.core.cores import assign_cores, threads_per_rank
 from engine.core.plan_catalog import StrategyTraits
 from engine.core.spec import RunSpec
-from engine.launchers.torchrun import Launch, agent_arguments, agent_command, agent_environment
+from engine.launchers.torchrun import (
+    Launch,
+    agent_arguments,
+    agent_command,
+    agent_environment,
+    rank_arguments,
+    script_environment,
+)
 from engine.store import AttemptPaths, RunPaths
 
 __all__ = ["AgentPlan", "Host", "plan_agent"]
@@ -98,9 +105,10 @@ def plan_agent(
         "DDPTUI_CORES": json.dumps({str(place): cores[rank] for place, rank in enumerate(ranks)}),
         "DDPTUI_PARENT_PID": str(host.pid),
         "DDPTUI_RANKS_FILE": str(files.ranks(node_rank)),
-        "DDPTUI_RANK_FILES": json.dumps({str(place): _files(files, rank) for place, rank in enumerate(ranks)}),
+        "DDPTUI_RANK_FILES": json.dumps({str(place): _files(spec, files, rank) for place, rank in enumerate(ranks)}),
         "DDPTUI_STARTED_S": repr(started_s),
         "DDPTUI_THREADS": str(num_threads),
+        **script_environment(spec, attempt=attempt),
     }
     arguments = agent_arguments(
         rdzv_id=spec.id,
@@ -109,7 +117,7 @@ def plan_agent(
         node_rank=node_rank,
         rdzv_file=str(files.rdzv),
         log_dir=str(beats / f"torchrun{node_rank}"),
-        worker=[worker, str(paths.root)],
+        rank=rank_arguments(spec, run_dir=str(paths.root), world_size=world_size, attempt=attempt, worker=worker),
     )
     launch = Launch(
         argv=agent_command(config.python or host.python, config.setup, arguments),
@@ -129,13 +137,16 @@ def _shape(spec: RunSpec, world_size: int) -> dict[str, int]:
     }
 
 
-def _files(files: AttemptPaths, rank: int) -> dict[str, str]:
-    return {
+def _files(spec: RunSpec, files: AttemptPaths, rank: int) -> dict[str, str]:
+    own = {
         "out": str(files.out(rank)),
         "err": str(files.err(rank)),
         "error": str(files.error(rank)),
         "stack": str(files.stack(rank)),
     }
+    if spec.config.script is None:
+        return own
+    return {**own, "lines": str(files.events(rank)), "events": str(files.said(rank))}
 
 
 def _visible_gpus(spec: RunSpec, host: Host, ranks: Sequence[int]) -> dict[str, str]:

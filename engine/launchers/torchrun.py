@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from engine.core.own_script import fill_arguments
 from engine.core.spec import RunSpec
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "command_script",
     "loopback_environment",
     "printable_command",
+    "rank_arguments",
+    "script_environment",
     "thread_environment",
 ]
 
@@ -66,7 +69,7 @@ def agent_arguments(
     node_rank: int,
     rdzv_file: str,
     log_dir: str,
-    worker: Sequence[str],
+    rank: Sequence[str],
 ) -> list[str]:
     """Return torchrun's arguments for one node.
 
@@ -77,7 +80,7 @@ def agent_arguments(
         node_rank: which of them this is.
         rdzv_file: where node 0 says how it is reached; used with several nodes only.
         log_dir: torchrun's own (it holds nothing of ours; without one torchrun leaves a folder in /tmp for every run).
-        worker: module and arguments that each rank becomes.
+        rank: what each rank becomes: arguments of ``ddptui.start``.
     """
     conf = []
     if nodes > 1:  # the path is quoted: torchrun splits this argument at commas
@@ -94,9 +97,47 @@ def agent_arguments(
         f"--log-dir={log_dir}",
         "-m",
         RANK_MODULE,
-        "-m",
-        *worker,
+        *rank,
     ]
+
+
+def rank_arguments(spec: RunSpec, *, run_dir: str, world_size: int, attempt: int, worker: str) -> list[str]:
+    """Return what each rank becomes, as arguments of ``ddptui.start``: the worker, or the user's own program.
+
+    Args:
+        spec: the run.
+        run_dir: its folder.
+        world_size: what ``spec.config.world_size`` came to.
+        attempt: which start of the run this is.
+        worker: the module of ddptui's own training.
+    """
+    config = spec.config
+    if config.script is None:
+        return ["-m", worker, run_dir]
+    values = {"world_size": world_size, "nodes": config.nodes, "seed": config.seed, "repeat": spec.repeat}
+    arguments = fill_arguments(config.args, {**values, "attempt": attempt, "run_dir": run_dir})
+    return ["--script", str(Path(spec.project_dir, config.script)), *arguments]
+
+
+def script_environment(spec: RunSpec, *, attempt: int) -> dict[str, str]:
+    """Variables that tell a user's own program of its run; none for ddptui's own training.
+
+    Args:
+        spec: the run.
+        attempt: which start of the run this is, from 1; 0 by hand.
+    """
+    config = spec.config
+    if config.script is None:
+        return {}
+    told = {
+        "DDPTUI_RESTART": max(attempt - 1, 0),
+        "DDPTUI_SEED": config.seed,
+        "DDPTUI_REPEAT": spec.repeat,
+        "DDPTUI_EPOCHS": config.epochs,
+        "DDPTUI_STEPS": config.stop.steps,
+    }
+    hidden = {"CUDA_VISIBLE_DEVICES": ""} if config.device == "cpu" else {}
+    return {**{name: str(value) for name, value in told.items() if value is not None}, **hidden}
 
 
 def agent_command(python: str, setup: Sequence[str], arguments: Sequence[str]) -> list[str]:
@@ -198,6 +239,7 @@ def command_script(spec: RunSpec, *, world_size: int, python: str, num_threads: 
         "DDPTUI_RUN_ID": f"{spec.experiment}/{spec.id}",
         "DDPTUI_ATTEMPT": "0",
         "DDPTUI_THREADS": str(num_threads),
+        **script_environment(spec, attempt=0),
     }
     lines = [_SCRIPT_HEAD.format(name=f"{spec.experiment}/{spec.id}")]
     if spec.project_dir:
@@ -258,7 +300,7 @@ def _manual_arguments(spec: RunSpec, world_size: int, node_rank: int, run_dir: s
         node_rank=node_rank,
         rdzv_file=f"{attempt_dir}/rdzv.json",
         log_dir=f"{attempt_dir}/torchrun",
-        worker=[WORKER_MODULE, run_dir],
+        rank=rank_arguments(spec, run_dir=run_dir, world_size=world_size, attempt=0, worker=WORKER_MODULE),
     )
 
 

@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -124,6 +125,9 @@ class _Checker:
         return facts.answer()
 
     def _try(self, spec: RunSpec, facts: _Facts) -> None:
+        if spec.config.script is not None:
+            facts.problems += _script_problems(spec)
+            return
         bundle = self._load(spec)
         if isinstance(bundle, str):
             facts.problems.append(bundle)
@@ -167,6 +171,18 @@ class _Checker:
             except Exception as error:  # noqa: BLE001 (whatever the user's code raises is a finding about it)
                 self._trials[key] = _one_line(error, spec)
         return self._trials[key]
+
+
+def _script_problems(spec: RunSpec) -> list[str]:
+    """What keeps a user's own program from being started; nothing of it is run."""
+    path = Path(spec.project_dir, spec.config.script or "")
+    try:
+        compile(path.read_bytes(), str(path), "exec")
+    except OSError as error:
+        return [f"script: {path}: {error.strerror}"]
+    except (SyntaxError, ValueError) as error:
+        return [f"script: {describe_error(error)}"]
+    return []
 
 
 def _one_line(error: Exception, spec: RunSpec) -> str:

@@ -14,19 +14,12 @@ import torch
 from torch import Tensor
 
 from ddptui.lines import LineWriter
+from ddptui.stride import WARM_UP_STEPS, choose_stride, line_interval_s
 from engine.worker.phases import StepTimes
 from engine.worker.strategies.interface import StepOutput
 
-__all__ = ["EpochSums", "NonFinite", "StepRecord", "StepWindow", "choose_stride"]
+__all__ = ["EpochSums", "NonFinite", "StepRecord", "StepWindow"]
 
-WARM_UP_STEPS = 10
-"""Steps that get a line each, before their times say how many a window holds."""
-
-MAX_LINES_PER_S = 4.0
-"""Lines a second of one rank."""
-
-MAX_LINES_PER_S_ALL = 64.0
-"""Lines a second of all ranks together: what a reader of many files should have to bear."""
 
 
 class StepRecord(NamedTuple):
@@ -54,21 +47,6 @@ class NonFinite(NamedTuple):
     num_steps: int
 
 
-def choose_stride(step_s: float, stride: int, world_size: int) -> int:
-    """Return the power of two of steps that a window should hold.
-
-    Args:
-        step_s: seconds of one step.
-        stride: the present stride, kept unless it is wrong by a factor of two or more.
-        world_size: how many ranks write.
-    """
-    interval_s = 1.0 / min(MAX_LINES_PER_S, MAX_LINES_PER_S_ALL / world_size)
-    wanted = max(1.0, interval_s / max(step_s, 1e-9))
-    if stride / 2 < wanted < stride * 2:
-        return stride
-    return 1 << round(math.log2(wanted))
-
-
 class StepWindow:
     """Gathers steps and writes a line for each window.
 
@@ -89,7 +67,7 @@ class StepWindow:
         self._records: list[StepRecord] = []
         self._times: list[StepTimes] = []
         self._window_s = 0.0
-        self._interval_s = 1.0 / min(MAX_LINES_PER_S, MAX_LINES_PER_S_ALL / world_size)
+        self._interval_s = line_interval_s(world_size)
         self.start_sums()
 
     def add(self, record: StepRecord, times: StepTimes) -> None:

@@ -145,6 +145,7 @@ def _own_measure(key: str, name: str, spec: RunSpec) -> Measure:
 
 
 def _make_optimizer(config: RunConfig, lr: float, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+    assert config.optimizer is not None  # only a script has none
     arguments = config.optimizer.arguments()
     if "betas" in arguments:
         arguments["betas"] = tuple(arguments["betas"])

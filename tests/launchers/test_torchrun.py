@@ -78,7 +78,7 @@ def test_the_agent_is_torchrun_on_loopback_without_restarts() -> None:
 
 def test_several_nodes_meet_through_a_file_whose_name_may_hold_commas() -> None:
     arguments = agent_arguments(
-        rdzv_id="r", world_size=4, nodes=2, node_rank=1, rdzv_file="/a, b/rdzv.json", log_dir="/l", worker=["m"]
+        rdzv_id="r", world_size=4, nodes=2, node_rank=1, rdzv_file="/a, b/rdzv.json", log_dir="/l", rank=["-m", "m"]
     )
     assert "--rdzv-conf=node_rank=1,file=/a%2C%20b/rdzv.json" in arguments
     assert "--nproc-per-node=2" in arguments

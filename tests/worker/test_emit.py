@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from ddptui import lines
 from ddptui.lines import LineWriter
+from ddptui.stride import choose_stride
 from engine.core.events import decode_line
-from engine.worker.emit import StepRecord, StepWindow, choose_stride
+from engine.worker.emit import StepRecord, StepWindow
 from engine.worker.phases import StepTimes
 from engine.worker.strategies.interface import StepOutput
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -108,9 +109,7 @@ def describe_run(
         _axes(spec),
         *_baseline(spec),
         _sizes(spec, topology, checked),
-        _fact("data", ((_data(spec, checked), "")), begins_group=True),
-        _shares(shares_of(topology, traits), checked),
-        *_epoch(checked),
+        *_seen(spec, topology, traits, checked),
         _training(spec, checked),
         _fact("expected", ((_expected(checked), ""))),
         _commands(commands),
@@ -173,11 +172,26 @@ def _sizes(spec: RunSpec, topology: Topology, checked: Checked) -> Fact:
     factors = [str(topology.num_data_parallel)] if topology.num_data_parallel > 1 else []
     factors += [str(config.gradient_accumulation_steps)] if config.gradient_accumulation_steps > 1 else []
     product = f" = {' x '.join([*factors, str(topology.local_batch_size)])}" if factors else ""
+    if not topology.knows_batch:
+        return _fact("sizes", ((f"{count(topology.world_size, 'rank')}, seed {config.seed}", "")))
     words = (
         f"{count(topology.world_size, 'rank')}, {count(topology.num_devices, 'device')}, "
         f"global batch {topology.global_batch_size:,}{product}, lr {topology.lr:g}, seed {config.seed}"
     )
     return _fact("sizes", ((words, "")))
+
+
+def _seen(spec: RunSpec, topology: Topology, traits: StrategyTraits, checked: Checked) -> list[Fact]:
+    """Who sees what of the data; what a script does with which is its own."""
+    if spec.config.script is not None:
+        return [
+            _fact("script", ((shlex.join([spec.config.script, *map(str, spec.config.args)]), "")), begins_group=True)
+        ]
+    return [
+        _fact("data", ((_data(spec, checked), "")), begins_group=True),
+        _shares(shares_of(topology, traits), checked),
+        *_epoch(checked),
+    ]
 
 
 def _data(spec: RunSpec, checked: Checked) -> str:
@@ -242,7 +256,7 @@ def _training(spec: RunSpec, checked: Checked) -> Fact:
     if facts.get("steps_per_epoch"):
         words += f"; {count(facts['steps_per_epoch'], 'step')} an epoch"
         words += f", {format_number(facts.get('num_steps'), 12)} in all" if facts.get("num_steps") else ""
-    return _fact("ends after", ((words, "")))
+    return _fact("ends after", ((words or "when the script ends", "")))
 
 
 def _expected(checked: Checked) -> str:

@@ -169,8 +169,8 @@ def export_plan(plan: Plan, states: Mapping[str, str]) -> tuple[tuple[str, ...],
             is_gpu = config.world_size == "gpu"
             rows.append((
                 spec.experiment, spec.id, spec.point, spec.repeat, config.strategy, config.world_size,
-                None if is_gpu else sizes.num_devices, None if is_gpu else sizes.global_batch_size,
-                None if is_gpu else sizes.local_batch_size, None if is_gpu else sizes.lr, spec.baseline,
+                None if is_gpu else sizes.num_devices, None if is_gpu else sizes.global_batch_size or None,
+                None if is_gpu else sizes.local_batch_size or None, None if is_gpu else sizes.lr or None, spec.baseline,
                 states.get(f"{spec.experiment}/{spec.id}", NEW),
             ))  # fmt: skip
     return columns, tuple(rows)

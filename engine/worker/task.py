@@ -17,7 +17,7 @@ from engine.core.spec import RunConfig, RunSpec
 from engine.core.topology import make_topology
 from engine.worker.context import RankContext
 from engine.worker.datasets.bundle import DatasetBundle
-from engine.worker.own_code import accepted_arguments, describe_error, is_own, load_own, project_on_path
+from engine.worker.own_code import accepted_arguments, describe_error, in_project, is_own, load_own, project_on_path
 from engine.worker.strategies.interface import Task
 
 __all__ = ["build_task", "count_correct"]
@@ -95,7 +95,8 @@ def _build_model(spec: RunSpec, build: Callable[..., Any], arguments: dict[str, 
     """Make the model with weights from the seed alone; this process's own random numbers go on as if nothing was."""
     name = spec.config.model
     try:
-        with torch.random.fork_rng(devices=[]), project_on_path(spec.project_dir):
+        place = in_project if is_own(name) else project_on_path
+        with torch.random.fork_rng(devices=[]), place(spec.project_dir):
             torch.manual_seed(spec.config.seed)
             model = build(**arguments)
     except DdptuiError:

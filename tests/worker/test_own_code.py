@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from engine.core.errors import InputError
-from engine.worker.own_code import accepted_arguments, describe_error, load_own, project_on_path
+from engine.worker.own_code import accepted_arguments, describe_error, in_project, load_own, project_on_path
 
 
 @pytest.fixture
@@ -44,13 +44,35 @@ def test_a_module_that_leaves_the_process_is_an_error_like_others(project):
 
 
 @pytest.mark.parametrize(
-    "line", ["from engine import train_one_epoch", "import engine.steps", "import engine\nengine.train"]
+    "line", ["from engine import train_one_epoch", "import engine.steps", "import engine\nengine.train_one_epoch"]
 )
-def test_a_module_of_theirs_with_the_name_of_ours_is_refused_with_the_way_out(project, line):
+def test_a_repository_with_an_engine_of_its_own_gets_its_own_and_we_keep_ours(project, line):
+    own = project / "engine"
+    own.mkdir()
+    (own / "__init__.py").write_text("def train_one_epoch(): return 'theirs'\n")
+    (own / "steps.py").write_text("")
+    (project / "own_training.py").write_text(line + "\nimport engine\ndef build(): return engine.train_one_epoch()\n")
+    (project / "own_data.py").write_text("import engine\n")
+    sys.modules.pop("own_training", None)
+    sys.modules.pop("own_data", None)
+    ours = sys.modules["engine"], sys.modules["engine.core"]
+    build = load_own("model", "own_training:build", str(project))
+    assert build() == "theirs"
+    assert (sys.modules["engine"], sys.modules["engine.core"]) == ours
+    assert load_own("dataset", "own_data:engine", str(project)) is sys.modules["own_training"].engine
+
+
+def test_an_engine_of_theirs_that_is_imported_late_is_refused_with_the_way_out(project):
     (project / "engine.py").write_text("def train_one_epoch(): pass\n")
-    (project / "own_training.py").write_text(line + "\n")
-    with pytest.raises(InputError, match=r"needs your module 'engine'.*rename the module"):
-        load_own("model", "own_training:Net", str(project))
+    (project / "own_late.py").write_text("def step():\n    from engine import train_one_epoch\n")
+    step = load_own("model", "own_late:step", str(project))
+    with in_project(str(project)):
+        step()
+    with pytest.raises(ImportError) as caught, project_on_path(str(project)):
+        step()
+    assert "at the top of your module, or run your own program with script" in describe_error(
+        caught.value, str(project)
+    )
 
 
 def test_an_import_error_of_another_kind_is_not_mistaken_for_a_clash(project):

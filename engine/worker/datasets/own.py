@@ -18,7 +18,7 @@ from engine.core.errors import DdptuiError, InputError, Problem
 from engine.core.spec import RunSpec
 from engine.worker.datasets.arrays import Arrays, channel_statistics
 from engine.worker.datasets.cache import Create, open_cached
-from engine.worker.own_code import accepted_arguments, describe_error, load_own, project_on_path
+from engine.worker.own_code import accepted_arguments, describe_error, in_project, load_own, project_on_path
 
 __all__ = ["load_own_dataset"]
 
@@ -39,8 +39,9 @@ def load_own_dataset(spec: RunSpec) -> Arrays:
     if not callable(load):
         raise _problem(f"{name!r} is {type(load).__name__}, not something to call")
     try:
-        with project_on_path(spec.project_dir):
+        with in_project(spec.project_dir):
             given = load(**accepted_arguments(load, {"data_root": spec.config.data_root}), **spec.config.dataset_args)
+        with project_on_path(spec.project_dir):
             return _take(given, spec)
     except DdptuiError:
         raise

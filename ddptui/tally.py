@@ -73,6 +73,7 @@ class Tally:
         self._said_step = -1
         self.step = -1
         self._epoch: int | None = None
+        self._step_time_s = 0.0
         self._clock_s: float | None = None  # up to here time is accounted for
         self._figures: dict[str, Figure] = {}
         self._figures_s = -math.inf
@@ -117,7 +118,7 @@ class Tally:
             fields |= self._read_losses()
             self._write(
                 "step",
-                time_s=time_s,
+                time_s=self._step_time_s,
                 epoch=self._epoch or 0,
                 step_first=self.step - self._num_steps + 1,
                 step=self.step,
@@ -180,8 +181,11 @@ class Tally:
         if epoch is not None and epoch != self._epoch:
             self._end_epoch(time_s)
             self._epoch = epoch
+        if self._is_due and (step is None or step != self._said_step):
+            self.flush(time_s)
         self._count_step(step)
         self._count_time(clock_s)
+        self._step_time_s = time_s
         if samples is not None:
             self._has_samples = True
             self._samples += samples
@@ -191,7 +195,7 @@ class Tally:
                 self._losses = [one for one in self._losses if not isinstance(one, Later)]
             self._losses.append(loss)
         self._gather(rest)
-        self._end_window(time_s)
+        self._end_window(time_s, may_go_on=step is not None)
 
     def _count_step(self, step: int | None) -> None:
         """Where the caller's numbers begin again (a number within the epoch), counting goes on."""
@@ -218,7 +222,8 @@ class Tally:
             self._epoch_train_s += spent_s
         self._clock_s = clock_s
 
-    def _end_window(self, time_s: float) -> None:
+    def _end_window(self, time_s: float, *, may_go_on: bool) -> None:
+        """Write the line where it ends; of a step with a number more may be said: its line waits for the next step."""
         if not self._num_steps:
             return
         if self._window_s > 2 * self._interval_s:
@@ -226,7 +231,9 @@ class Tally:
                 self._stride //= 2
         if (self.step + 1) % self._stride == 0:
             step_s = self._window_s / self._num_steps
-            self.flush(time_s)
+            self._is_due = may_go_on
+            if not may_go_on:
+                self.flush(time_s)
             if self._num_calls >= WARM_UP_STEPS and step_s > 0:
                 self._stride = choose_stride(step_s, self._stride, self._world_size)
 
@@ -307,6 +314,7 @@ class Tally:
         self._samples = 0
         self._has_samples = False
         self._window_s = 0.0
+        self._is_due = False
         self._losses = []
 
     def _begin_epoch(self) -> None:

@@ -111,7 +111,8 @@ def become_script(path: str, arguments: list[str]) -> None:
         run_script(path, arguments)
     except Exception as error:  # noqa: BLE001 (written down and shown as python does; then this process ends)
         _write_error(files.get("error"), error)
-        sys.excepthook(type(error), error, without_our_frames(error.__traceback__))
+        error.__traceback__ = without_our_frames(error.__traceback__)
+        sys.excepthook(type(error), error, error.__traceback__)
         raise SystemExit(1) from None
 
 

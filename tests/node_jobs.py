@@ -120,6 +120,8 @@ def make_spec(folder: Path, *, mode: str = "", env: dict[str, str] | None = None
         "optimizer": {"name": "sgd", "lr": 0.1},
         "env": {"PYTHONPATH": str(folder / "modules"), "MODE": mode, **(env or {})},
     }
+    if "script" in config:
+        values = {key: values[key] for key in ("world_size", "epochs", "env")}
     return RunSpec(
         id="ddp-w2-r0-000000",
         experiment="tests",

@@ -21,7 +21,14 @@ def main() -> None:
     set_seed(args.seed)
     images = torch.randn(4096, 1, 16, 16)
     dataset = TensorDataset(images, images.flatten(1)[:, :10].argmax(1))
-    layers = [nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4096, 64), nn.ReLU(), nn.Linear(64, 10)]
+    layers = [
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(4096, 64),
+        nn.ReLU(),
+        nn.Linear(64, 10),
+    ]
     model = nn.Sequential(*layers)
     model, optimizer, loader = accelerator.prepare(
         model,

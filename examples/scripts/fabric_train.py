@@ -26,7 +26,14 @@ def main() -> None:
     images = torch.randn(4096, 1, 16, 16)
     dataset = TensorDataset(images, images.flatten(1)[:, :10].argmax(1))
     loader = fabric.setup_dataloaders(DataLoader(dataset, batch_size=args.batch_size, shuffle=True, drop_last=True))
-    layers = [nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4096, 64), nn.ReLU(), nn.Linear(64, 10)]
+    layers = [
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(4096, 64),
+        nn.ReLU(),
+        nn.Linear(64, 10),
+    ]
     model = nn.Sequential(*layers)
     model, optimizer = fabric.setup(model, torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9))
     loss_function = nn.CrossEntropyLoss()

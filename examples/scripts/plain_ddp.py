@@ -23,7 +23,14 @@ def main() -> None:
     dataset = TensorDataset(images, images.flatten(1)[:, :10].argmax(1))
     sampler = DistributedSampler(dataset, seed=args.seed)
     loader = DataLoader(dataset, batch_size=args.batch_size, sampler=sampler, drop_last=True)
-    layers = [nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4096, 64), nn.ReLU(), nn.Linear(64, 10)]
+    layers = [
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(4096, 64),
+        nn.ReLU(),
+        nn.Linear(64, 10),
+    ]
     model = DistributedDataParallel(nn.Sequential(*layers))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     loss_function = nn.CrossEntropyLoss()
@@ -41,7 +48,10 @@ def main() -> None:
             import ddptui; ddptui.log(loss=loss, samples=len(inputs), epoch=epoch)  # fmt: skip
         spent = time.perf_counter() - begun
         if dist.get_rank() == 0:
-            print(f"epoch {epoch}: loss {loss.item():.4f}, {seen * dist.get_world_size() / spent:.1f} samples/s", flush=True)
+            print(
+                f"epoch {epoch}: loss {loss.item():.4f}, {seen * dist.get_world_size() / spent:.1f} samples/s",
+                flush=True,
+            )
     dist.destroy_process_group()
 
 

@@ -78,6 +78,7 @@ class Tally:
         self._figures: dict[str, Figure] = {}
         self._figures_s = -math.inf
         self._losses: list[Figure] = []
+        self._window_s = 0.0
         self._train_s = 0.0
         self._eval_s = 0.0
         self._begin_window()

@@ -208,12 +208,15 @@ def schema() -> Work:
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it.", show_default=False)] = Path(),
-    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    project: Annotated[
+        bool, typer.Option("--project", help="A small repository: model, data, program, experiments.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
 ) -> Work:
-    """Write an experiments.toml to begin with."""
+    """Write an experiments.toml to begin with, or a small project."""
     from tui.init_command import write_starter
 
-    return lambda: write_starter(folder, is_forced=force)
+    return lambda: write_starter(folder, is_project=project, is_forced=force)
 
 
 @app.command()

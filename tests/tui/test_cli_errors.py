@@ -193,6 +193,22 @@ def test_init_writes_a_valid_file_once(ddptui: Cli, tmp_path: Path, capsys: Capt
     assert ddptui("validate", "new/experiments.toml") == 0
 
 
+def test_init_writes_a_project_that_can_be_run_and_overwrites_nothing(
+    ddptui: Cli, tmp_path: Path, capsys: Capture
+) -> None:
+    assert ddptui("init", "new", "--project") == 0
+    names = ["experiments.toml", "model.py", "data.py", "train.py", "README.md"]
+    assert capsys.readouterr().out.split() == [f"new/{name}" for name in names]
+    assert ddptui("validate", "new/experiments.toml") == 0
+    for name in ("model.py", "data.py", "train.py"):
+        compile(Path("new", name).read_text(), name, "exec")
+    Path("new", "model.py").write_text("mine")
+    capsys.readouterr()
+    assert ddptui("init", "new", "--project") == 2
+    assert "nothing was written" in capsys.readouterr().err
+    assert Path("new", "model.py").read_text() == "mine"
+
+
 def test_init_where_a_file_is_in_the_way_is_bad_input(ddptui: Cli, tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "file").write_text("")
     assert ddptui("init", "file") == 2

@@ -25,7 +25,19 @@ TRAINING_KEYS = frozenset(
     {"model", "model_args", "dataset", "dataset_args", "dataset_size", "data_root", "validation", "evaluation"}
     | {"evaluate_every", "augment", "strategy", "backend", "global_batch_size", "local_batch_size"}
     | {"gradient_accumulation_steps", "optimizer", "lr_scaling", "scheduler", "loss", "metrics", "precision"}
-    | {"compile", "channels_last", "dp", "ddp", "rpc_pipeline", "slow", "snapshot"}
+    | {
+        "compile",
+        "channels_last",
+        "dp",
+        "ddp",
+        "rpc_pipeline",
+        "slow",
+        "snapshot",
+        "hang_after",
+        "on_hang",
+        "fsdp",
+        "pipeline",
+    }
 )
 """Keys of ddptui's own training: a script decides these things itself."""
 

@@ -21,7 +21,6 @@ from engine.worker.strategies.interface import StepOutput
 __all__ = ["EpochSums", "NonFinite", "StepRecord", "StepWindow"]
 
 
-
 class StepRecord(NamedTuple):
     """A finished step as the loop knows it."""
 

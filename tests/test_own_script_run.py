@@ -70,7 +70,7 @@ def test_a_program_that_fails_is_blamed_with_its_own_words(tmp_path: Path) -> No
     write_program(tmp_path)
     with running(tmp_path, script="train.py", args=["--fail"]) as job:
         job.start()
-        assert job.exit()["reason"] == "rank 0: ValueError: no more data"
+        assert job.exit()["reason"] == "rank 0: ValueError: no more data (train.py:21)"
         lines = job.files.err(0).read_text().splitlines()  # torch may put the rank in front of each
         assert lines[0].endswith("Traceback (most recent call last):")
         assert "train.py" in lines[1]

@@ -35,6 +35,8 @@ TRAINING_KEYS = frozenset(
         "snapshot",
         "hang_after",
         "on_hang",
+        "on_nonfinite",
+        "on_disk_full",
         "fsdp",
         "pipeline",
     }

@@ -356,7 +356,9 @@ def export(
     experiment: Annotated[
         str | None, typer.Argument(metavar="EXPERIMENT", help="Needed where there are several.")
     ] = None,
-    what: Annotated[str, typer.Option("--what", help="events, runs, summary, epochs, ranks or system.")] = "events",
+    what: Annotated[
+        str, typer.Option("--what", help="events, runs, summary, epochs, ranks, partitions or system.")
+    ] = "events",
     out: Annotated[str, typer.Option("--out", metavar="FILE", help="Where to write; - for stdout.")] = "-",
     results: Results = None,
 ) -> Work:

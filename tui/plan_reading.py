@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from engine.catalog import STRATEGY_TRAITS
 from engine.core.errors import DdptuiError, InputError, Problem
 from engine.core.plan import ExperimentPlan, Plan
 from engine.core.spec import RunSpec
@@ -13,7 +12,7 @@ from tui.check import check_runs, estimate_run
 from tui.plan_command import num_gpus_of, topology_of
 from tui.prepare import plan_text
 from tui.view.plan_detail import Checked
-from tui.view.plan_shares import count_coverage
+from tui.view.plan_shares import coverage_of
 from tui.view.plan_view import list_runs, states_of, with_states
 from tui.view.snapshot import Snapshot
 from tui.view.table import Cell, Row
@@ -74,26 +73,16 @@ def check_key(spec: RunSpec) -> str:
 
 
 def check_planned(spec: RunSpec) -> Checked:
-    """Ask the interpreter of a run whether it can train it, and count what each rank will see."""
+    """Ask the interpreter of a run whether it can train it, and what each rank will see."""
     try:
         check = check_runs([spec])
     except DdptuiError as error:
         return Checked(problems=tuple(str(error).splitlines()))
     facts, num_gpus = check.points.get(spec.point, {}), num_gpus_of(check)
-    topology, traits = topology_of(spec, num_gpus), STRATEGY_TRAITS[spec.config.strategy]
-    estimate = estimate_run(spec, facts, topology.world_size)
-    coverage = None
-    if facts.get("train_samples"):
-        coverage = count_coverage(
-            facts["train_samples"],
-            topology.global_batch_size,
-            num_shares=1 if traits.num_driver_ranks else topology.num_data_parallel,
-            num_parts=spec.config.gradient_accumulation_steps,
-            seed=spec.config.seed,
-        )
+    estimate = estimate_run(spec, facts, topology_of(spec, num_gpus).world_size)
     return Checked(
         facts=facts,
-        coverage=coverage,
+        coverage=coverage_of(facts.get("coverage") or []),
         num_gpus=num_gpus,
         time_s=estimate.time_s,
         disk_bytes=estimate.disk_bytes,

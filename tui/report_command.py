@@ -18,7 +18,7 @@ from tui.run_names import find_experiments
 
 __all__ = ["export_table", "make_reports", "write_reports"]
 
-TABLES = ("events", "runs", "summary", "epochs", "ranks", "system")
+TABLES = ("events", "runs", "summary", "epochs", "ranks", "partitions", "system")
 
 
 def make_reports(results: ResultsPaths, experiment: str | None, *, as_json: bool) -> int:

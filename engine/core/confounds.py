@@ -1,4 +1,4 @@
-"""What may have spoiled a run's times, found in its own data: one line each."""
+"""What may have spoiled a run's times and figures, found in its own data: one line each."""
 
 from __future__ import annotations
 
@@ -9,23 +9,28 @@ from typing import Any
 from engine.core.fields import sequence, text, whole, whole_or
 from engine.core.rank_record import RankRecord
 from engine.core.run_record import RunRecord
+from engine.core.training_confounds import find_training_confounds
 
 __all__ = ["find_confounds"]
 
 BUSY_CPU_PERCENT = 10.0
 
 
-def find_confounds(record: RunRecord, envs: Sequence[Mapping[str, Any]], missing_ranks: Sequence[int]) -> list[str]:
+def find_confounds(
+    record: RunRecord, envs: Sequence[Mapping[str, Any]], missing_ranks: Sequence[int], times: Mapping[str, Any]
+) -> list[str]:
     """Return the lines, the gravest first.
 
     Args:
         record: what the run said.
         envs: its nodes, in order.
         missing_ranks: ranks of whom there is no line.
+        times: of its summary, in seconds.
     """
     lines: list[str] = []
     if missing_ranks:
         lines.append(f"no events of rank {', '.join(map(str, missing_ranks))}: throughput is unknown")
+    lines += find_training_confounds(record, times)
     lines += _crowded_cores(record, envs)
     lines += [line for env in envs for line in _others_at_start(env)]
     lines += _cpu_of_others(record, envs)
@@ -48,7 +53,8 @@ def _crowded_cores(record: RunRecord, envs: Sequence[Mapping[str, Any]]) -> list
         num_cores = _cores_of(host, ranks, envs)
         num_threads = sum(_threads_of(rank) for rank in ranks)
         if num_cores is not None and num_threads > num_cores:
-            lines.append(f"{num_threads} compute threads on {num_cores} cores of {host}")
+            why = " (cores_per_rank = all)" if record.config.get("cores_per_rank") == "all" else ""
+            lines.append(f"{num_threads} compute threads on {num_cores} cores of {host}{why}")
         cores = [tuple(core for core in sequence(rank.start, "cores") if isinstance(core, int)) for rank in ranks]
         shared = {core for core in set(sum(cores, ())) if sum(core in own for own in cores) > 1}
         if shared:

@@ -25,6 +25,10 @@ step         epoch, step_first, step (last, 0-based, of the window), num_steps, 
              end mono_s], ...])
 epoch_stop   epoch, step, num_steps, train_s, epoch_s (train_s + eval_s + snapshots within), samples, loss, correct; of
              the whole epoch also where a run was resumed in it, but for the snapshots before
+coverage     epoch, step, num_samples (to train on), every (which of them are looked up: 1 for all), num_shares,
+             class_counts (of all training samples, or null), shares [{index, samples, unique, seen (bits of the
+             samples looked up, little-endian, base64), order (checksum of the index list), classes (counts, or null)}]:
+             what this rank's shares loaded in the epoch, before its epoch_stop
 eval         epoch, step, split ("validation" | "test"), samples, loss, accuracy (or null), eval_s,
              metrics {name: mean}; written by one rank only, sums over all ranks
 metric       name: value pairs of a user's own; samples (of this rank since its last call) or global_samples

@@ -80,6 +80,8 @@ class RunFold:
                     )
             case "epoch_stop":
                 record.add_epoch(event)
+            case "coverage":
+                self.record.coverage.add(event)
             case "eval":
                 self._add_evaluation(record.rank, event)
             case "error":

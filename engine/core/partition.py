@@ -1,56 +1,52 @@
-"""Which samples belong to which step and rank: index lists, known before a run starts.
+"""Which samples a run trains, validates and tests on, and their order: index lists, known before a run starts.
 
-Every rank works out the same lists from the seed, so no word is needed between ranks. A global batch is cut into equal
-contiguous shares, so the union of all shares is the batch that a single process would train on, in its order. An epoch
-holds whole global batches only: with a rest, the ranks' shares would differ and a mean of gradients would no longer be
-the batch's gradient. The order changes each epoch, so the samples left over (fewer than one global batch) do too.
+Every rank works out the same lists from the seed, so no word is needed between ranks. How an epoch is shared out among
+the ranks is ``engine.core.shares``.
 """
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Indices", "draw_subset", "epoch_order", "hold_out", "shard", "step_indices", "steps_per_epoch"]
+__all__ = [
+    "Indices",
+    "Stream",
+    "draw_subset",
+    "epoch_order",
+    "hold_out",
+    "make_generator",
+    "permutation",
+    "shard",
+    "steps_per_epoch",
+    "thin_classes",
+]
 
 Indices = NDArray[np.int64]
 
-# One stream of random numbers for each purpose: the hold-out of seed 0 must not be the order of its epoch 0.
-_ORDER, _HOLD_OUT, _SUBSET = 0, 1, 2
+
+class Stream(IntEnum):
+    """One stream of random numbers for each purpose: the hold-out of seed 0 must not be the order of its epoch 0."""
+
+    ORDER = 0
+    HOLD_OUT = 1
+    SUBSET = 2
+    LONG_TAIL = 3
+    ASSIGNMENT = 4
+    WITHIN_SHARE = 5
+    OWN_OF_SHARE = 6
 
 
 def epoch_order(num_samples: int, seed: int, epoch: int) -> Indices:
     """Return the order of an epoch: a permutation ``[num_samples]`` that depends on the seed and the epoch only."""
-    return _permutation(num_samples, seed, _ORDER, epoch)
+    return permutation(num_samples, seed, Stream.ORDER, epoch)
 
 
 def steps_per_epoch(num_samples: int, global_batch_size: int) -> int:
     """Return the number of whole global batches in an epoch; 0 where there are fewer samples than one batch."""
     return num_samples // global_batch_size
-
-
-def step_indices(
-    order: Indices, step: int, global_batch_size: int, index: int, count: int, parts: int = 1
-) -> list[Indices]:
-    """Return the positions that one share of a global batch holds, in ``parts`` equal pieces.
-
-    Args:
-        order: of the epoch.
-        step: within the epoch, from 0.
-        global_batch_size: divisible by ``count * parts``.
-        index: which of the ``count`` equal contiguous shares.
-        count: shares of the global batch.
-        parts: gradient accumulation steps.
-
-    Returns:
-        Views of ``order``, each ``[global_batch_size / count / parts]``.
-    """
-    assert 0 <= index < count, (index, count)
-    assert global_batch_size % (count * parts) == 0, (global_batch_size, count, parts)
-    size = global_batch_size // (count * parts)
-    first = step * global_batch_size + index * parts * size
-    assert first + parts * size <= len(order), (step, global_batch_size, len(order))
-    return [order[start : start + size] for start in range(first, first + parts * size, size)]
 
 
 def shard(num_samples: int, rank: int, count: int) -> range:
@@ -69,7 +65,7 @@ def draw_subset(num_samples: int, size: int | None, seed: int) -> Indices | None
         return None
     if size > num_samples:
         raise ValueError(f"dataset_size {size} is more than the {num_samples} training samples there are")
-    return np.sort(_permutation(num_samples, seed, _SUBSET)[:size])
+    return np.sort(permutation(num_samples, seed, Stream.SUBSET)[:size])
 
 
 def hold_out(num_samples: int, validation: float, seed: int) -> tuple[Indices, Indices]:
@@ -88,10 +84,37 @@ def hold_out(num_samples: int, validation: float, seed: int) -> tuple[Indices, I
         raise ValueError(
             f"validation {validation} holds out {num_held} of {num_samples} training samples: none are left"
         )
-    order = _permutation(num_samples, seed, _HOLD_OUT)
+    order = permutation(num_samples, seed, Stream.HOLD_OUT)
     return np.sort(order[num_held:]), np.sort(order[:num_held])
 
 
-def _permutation(num_samples: int, seed: int, *stream: int) -> Indices:
-    generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=stream))
-    return generator.permutation(num_samples).astype(np.int64, copy=False)
+def thin_classes(labels: Indices, num_classes: int, ratio: float, seed: int) -> Indices:
+    """Return the sample numbers that make a set long-tailed, ascending.
+
+    Of class ``c`` of ``C`` as many samples are kept, drawn with the seed, as the largest class has, divided by
+    ``ratio ** (c / (C - 1))``; at least one, and never more than there are (Cui et al., "Class-Balanced Loss Based on
+    Effective Number of Samples", CVPR 2019).
+
+    Args:
+        labels: of the samples, ``[N]``, 0..num_classes - 1.
+        num_classes: of the data.
+        ratio: how many times rarer the last class is than the first, at least 1.
+        seed: of the run.
+    """
+    counts = np.bincount(labels, minlength=num_classes)
+    places = np.arange(num_classes) / max(num_classes - 1, 1)
+    wanted = np.minimum(np.maximum((counts.max() / ratio**places).round().astype(np.int64), 1), counts)
+    order = permutation(len(labels), seed, Stream.LONG_TAIL)
+    by_class = order[np.argsort(labels[order], kind="stable")]
+    place_in_class = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.sort(by_class[place_in_class < np.repeat(wanted, counts)])
+
+
+def make_generator(seed: int, *stream: int) -> np.random.Generator:
+    """Return the random numbers of one purpose (``Stream``), and where given of one share and epoch."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=stream))
+
+
+def permutation(num_samples: int, seed: int, *stream: int) -> Indices:
+    """Return the numbers ``0..num_samples - 1`` in an order that depends on the seed and the stream only."""
+    return make_generator(seed, *stream).permutation(num_samples).astype(np.int64, copy=False)

@@ -20,7 +20,7 @@ from engine.core.own_script import TRAINING_KEYS
 from engine.core.partial import PartialPoint, config_value
 from engine.core.plan_catalog import PlanCatalog, StrategyTraits
 from engine.core.result_config import result_of
-from engine.core.spec import RunConfig
+from engine.core.spec import PartitionArgs, RunConfig
 from engine.core.topology import Topology, make_topology
 from engine.core.wording import count, plain
 
@@ -234,6 +234,8 @@ class PointMaker:
         update: dict[str, Any] = {
             table: default for table, default in reset.items() if getattr(config, table) != default
         }
+        if config.partition != "dirichlet" and config.partition_args != PartitionArgs():
+            update["partition_args"] = PartitionArgs()
         if self.is_smoke:
             steps = min(config.stop.steps or SMOKE_STEPS, SMOKE_STEPS)
             update["stop"] = config.stop.model_copy(update={"steps": steps})

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.core.coverage import CoverageFold
 from engine.core.fields import whole
 from engine.core.rank_record import RankRecord, Window
 
@@ -57,6 +58,7 @@ class RunRecord:
         last_event_s: Unix time of the newest line.
         lost_s: seconds of steps that a later attempt took anew, the slowest rank's of each attempt.
         startups: by attempt, the seconds that its slowest rank took to start.
+        coverage: what the ranks saw of the data.
     """
 
     spec: dict[str, Any]
@@ -73,6 +75,7 @@ class RunRecord:
     last_event_s: float | None = None
     lost_s: float = 0.0
     startups: dict[int, float] = field(default_factory=dict)
+    coverage: CoverageFold = field(default_factory=CoverageFold)
 
     def ordered(self) -> list[RankRecord]:
         """The ranks in order."""

@@ -14,6 +14,7 @@ from pydantic_core import InitErrorDetails
 
 from engine.core.hang_rule import HangRule, parse_hang_after
 from engine.core.own_script import SCRIPT, TRAINING_KEYS, unknown_places
+from engine.core.partition_names import PartitionName
 from engine.core.snapshot_rule import SnapshotRule, parse_rule
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Dp",
     "Fsdp",
     "Optimizer",
+    "PartitionArgs",
     "Pipeline",
     "RpcPipeline",
     "RunConfig",
@@ -156,12 +158,33 @@ class Pipeline(Strict):
 
 
 class Slow(Strict):
-    """A straggler made on purpose: ``slow = { rank = 1, phase = "forward", delay_s = 0.02 }``."""
+    """A straggler made on purpose: ``slow = { rank = 1, phase = "forward", factor = 3 }``, or ``delay_s = 0.02``."""
 
     rank: NonNegative
     phase: Literal["data", "forward", "backward", "comm", "optimizer"]
-    delay_s: PositiveFloat
+    factor: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
+    """How many times as long this phase of every step of this rank takes: it sleeps for what it has just measured."""
+    delay_s: PositiveFloat | None = None
     """Seconds slept in this phase of every step of this rank."""
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> Self:
+        if (self.factor is None) == (self.delay_s is None):
+            raise ValueError("slow needs exactly one of factor (times as long) and delay_s (seconds a step)")
+        return self
+
+    @property
+    def words(self) -> str:
+        """``rank 1 made slow on purpose: forward x 3``."""
+        amount = f"x {self.factor:g}" if self.factor is not None else f"+ {self.delay_s:g} s a step"
+        return f"rank {self.rank} made slow on purpose: {self.phase} {amount}"
+
+
+class PartitionArgs(Strict):
+    """``partition_args = { alpha = 0.5 }``."""
+
+    alpha: PositiveFloat = 0.5
+    """``dirichlet``: small gives each rank few classes, large gives all ranks the classes of the data."""
 
 
 class Snapshot(Strict):
@@ -196,6 +219,11 @@ class RunConfig(Strict):
     dataset_args: dict[str, Any] = {}
     dataset_size: Positive | None = None
     """Use only this many training samples, drawn with the seed."""
+    long_tail: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
+    """Thin the classes of the training samples out until the last one has this many times fewer than the first."""
+    partition: PartitionName = "disjoint"
+    """How the samples of an epoch are shared out among data-parallel ranks (``ddptui ls partitions``)."""
+    partition_args: PartitionArgs = PartitionArgs()
     data_root: str | None = None
     validation: Ratio | Positive = 0.0
     """Share (below 1) or number of training samples held out, drawn with the seed; 0 for none."""

@@ -42,6 +42,7 @@ def make_summary(
     epochs = _epoch_rows(record)
     whole_epochs = _whole(epochs, record.started("steps_per_epoch"))
     missing_ranks = _missing_ranks(record)
+    times = _times(record, epochs, whole_epochs)
     summary = {
         "format": 1,
         **_identity(record, status),
@@ -50,12 +51,13 @@ def make_summary(
         "samples_seen": sum(w.samples for r in record.ranks.values() for w in r.windows) or None,
         "stop_reason": next((reason for r in record.ordered() if (reason := text(r.stop, "reason"))), None),
         **_steady_part(record, missing_ranks),
-        "time": _times(record, epochs, whole_epochs),
+        "time": times,
         "epochs": epochs,
+        "coverage": record.coverage.rows(),
         "final": {name: _last(epochs, name) for name in _EPOCH_FIGURES},
         "best": _best(epochs),
         "ranks": [_rank_row(rank) for rank in record.ordered()],
-        "confounds": find_confounds(record, envs, missing_ranks),
+        "confounds": find_confounds(record, envs, missing_ranks, times),
         "warnings": list(record.warnings),
         "env": [dict(env) for env in envs],
         "garbage_lines": record.garbage_lines,

@@ -13,6 +13,7 @@ from engine.core.fields import mapping, number, sequence, text, whole
 from engine.report.blocks import Block, Bullets, Code, Figures, Paragraph, Picture, Section, Table
 from engine.report.collect import ExperimentData, RunData, environments
 from engine.report.figures import Drawn
+from engine.report.partition_tables import partition_blocks
 from engine.report.wording import (
     NOT_AVAILABLE,
     show_bytes,
@@ -33,7 +34,8 @@ def make_sections(data: ExperimentData, figures: Sequence[Drawn]) -> list[Sectio
         Section(title="Figures", blocks=_figures(figures)),
         Section(title="Runs that did not succeed, or not yet", blocks=_failures(data)),
         Section(title="How it was measured", blocks=_method(data)),
-        Section(title="What may have spoiled the times", blocks=_confounds(data)),
+        Section(title="What may have spoiled the times and figures", blocks=_confounds(data)),
+        Section(title="What the ranks saw of the data", blocks=partition_blocks(data)),
         Section(title="Published figures", blocks=_reference(data)),
         Section(title="Runs", blocks=_runs(data)),
         Section(title="Machine and versions", blocks=_machine(data)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.report.collect import ExperimentData
 from engine.report.epoch_figures import draw_loss_vs_epoch, draw_loss_vs_time, draw_test_accuracy, draw_test_loss
 from engine.report.figures import Drawn
+from engine.report.partition_figures import draw_partitions
 from engine.report.scaling_figures import draw_axis_bars, draw_efficiency, draw_speedup, draw_throughput
 from engine.report.time_figures import draw_epoch_time, draw_step_time, draw_system
 
@@ -29,6 +30,7 @@ def draw_figures(data: ExperimentData) -> list[Drawn]:
         draw_loss_vs_epoch(data, folder),
         draw_loss_vs_time(data, folder),
         *draw_axis_bars(data, folder),
+        draw_partitions(data, folder),
         draw_system(data, folder),
     ]
     for figure in drawn:

@@ -17,6 +17,7 @@ from engine.analysis.statistics import Estimate
 from engine.core.events import Event
 from engine.core.fields import mapping, number, sequence, text, whole
 from engine.report.collect import ExperimentData, RunData
+from engine.report.partition_tables import PARTITION_COLUMNS, partition_rows
 from engine.report.wording import NOT_AVAILABLE, plain_text
 from engine.store import AttemptPaths, write_whole
 from engine.tail import read_events
@@ -34,7 +35,10 @@ _EVENT_FILE = re.compile(r"(?:rank|node)(\d+)\.jsonl")
 
 
 def write_tables(data: ExperimentData) -> list[Path]:
-    """Write summary, runs, epochs, ranks and system as CSV into the experiment's folder; return their paths.
+    """Write summary, runs, epochs, ranks, partitions and system as CSV into the experiment's folder.
+
+    Returns:
+        Their paths.
 
     Raises:
         OSError: as the file system raised it.
@@ -44,6 +48,7 @@ def write_tables(data: ExperimentData) -> list[Path]:
         "runs": [_run_row(run) for run in data.runs],
         "epochs": [row for run in data.runs for row in _epoch_rows(run)],
         "ranks": [row for run in data.runs for row in _rank_rows(run)],
+        "partitions": [row for run in data.runs for row in partition_rows(run)],
         "system": [row for run in data.runs for row in system_rows(run)],
     }
     paths = []
@@ -296,6 +301,7 @@ _EMPTY_HEADERS: dict[str, Sequence[str]] = {
     "runs": ("run", "point", "repeat", "state", "reason"),
     "epochs": ("run", "point", "repeat", "epoch", *FIGURES, "lr", "epoch_s", "epoch_without_evaluation_s"),
     "ranks": ("run", *_RANK_COLUMNS),
+    "partitions": PARTITION_COLUMNS,
     "system": ("run", "node_rank", "time_s", "elapsed_s", "cpu_percent", "memory_used_bytes", "load_1m"),
 }
 """What an empty table still says."""

@@ -106,7 +106,7 @@ class _Worker:
         beat = open_beat(os.environ.get("DDPTUI_BEATS"), context.rank)
         bundle = load_bundle(spec)
         task = build_task(spec, bundle, context)
-        num_steps = plan_steps(task, len(bundle.train))
+        num_steps = plan_steps(task, bundle)
         seed_everything(spec.config.seed + context.rank)  # dropout must differ between ranks
         resumed = load_resumed(self._paths, self._attempt, context, global_batch_size=task.topology.global_batch_size)
         make_strategy = catalog.load(catalog.STRATEGIES[spec.config.strategy][0])

@@ -37,7 +37,7 @@ def describe_start(
         **_describe_rank(context),
         "role": strategy.role,
         "strategy": task.config.strategy,
-        "description": strategy.description,
+        "description": _description(task, strategy),
         "num_parameters": strategy.num_parameters(),
         "train_samples": len(bundle.train),
         "validation_samples": 0 if bundle.validation is None else len(bundle.validation),
@@ -55,6 +55,14 @@ def describe_start(
         "data_note": bundle.note,
         "startup_s": process_age_s(),
     }
+
+
+def _description(task: Task, strategy: Strategy) -> str:
+    """What the strategy does here, and what was made otherwise than usual on purpose."""
+    config = task.config
+    partition = "" if config.partition == "disjoint" else f"partition {config.partition}"
+    slow = "" if config.slow is None else config.slow.words
+    return "; ".join(part for part in (strategy.description, partition, slow) if part)
 
 
 def _describe_rank(context: RankContext) -> dict[str, Any]:

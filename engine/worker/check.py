@@ -21,12 +21,14 @@ import torch
 
 from engine import catalog
 from engine.core.errors import DdptuiError
-from engine.core.partition import steps_per_epoch
+from engine.core.share_audit import forecast
+from engine.core.shares import Partition
 from engine.core.spec import RunConfig, RunSpec
 from engine.core.topology import Topology, make_topology
 from engine.worker.context import RankContext, read_context
 from engine.worker.datasets.bundle import DatasetBundle, load_bundle
 from engine.worker.own_code import describe_error
+from engine.worker.share import make_partition
 from engine.worker.strategies.pipeline_split import STAGES_KEYS, cut_by_name
 from engine.worker.task import build_task
 from engine.worker.trial import Trial, try_step
@@ -34,10 +36,14 @@ from engine.worker.trial import Trial, try_step
 __all__ = ["check_runs", "main"]
 
 _NOT_IN_TRIAL = {"strategy", "world_size", "nodes", "launcher", "backend", "cores_per_rank", "epochs", "stop"}
+_NOT_IN_TRIAL |= {"partition", "partition_args"}
 _NOT_IN_TRIAL |= {"evaluation", "evaluate_every", "lr_scaling", "scheduler", "slow"}
 _NOT_IN_TRIAL |= {"dp", "ddp", "rpc_pipeline", "fsdp", "pipeline"}
 _NOT_IN_TRIAL |= {"timeout", "python", "env", "setup", "seed_policy", "global_batch_size", "local_batch_size"}
 _NOT_IN_TRIAL |= {"on_nonfinite", "on_disk_full"}
+
+FORECAST_EPOCHS = 2
+"""Two show whether the order changes, and whether what was not seen first is seen later."""
 
 
 def main() -> int:
@@ -76,13 +82,14 @@ class _Facts:
     topology: Topology | None = None
     bundle: DatasetBundle | None = None
     trial: Trial | None = None
+    partition: Partition | None = None
     num_epochs: int | None = None
     max_steps: int | None = None
 
     def answer(self) -> dict[str, Any]:
         """Return the point's part of the answer."""
-        bundle, trial, topology = self.bundle, self.trial, self.topology
-        per_epoch = steps_per_epoch(len(bundle.train), topology.global_batch_size) if bundle and topology else None
+        bundle, trial = self.bundle, self.trial
+        per_epoch = self.partition.num_steps if self.partition else None
         limits = [self.num_epochs * per_epoch] if self.num_epochs and per_epoch is not None else []
         limits += [self.max_steps] if self.max_steps else []
         return {
@@ -95,11 +102,20 @@ class _Facts:
             "test_samples": len(bundle.test) if bundle else None,
             "steps_per_epoch": per_epoch,
             "num_steps": min(limits, default=None),
+            "coverage": self._forecast(),
             "step_s": trial.step_s if trial else None,
             "note": "; ".join([bundle.note, *bundle.messages] if bundle and bundle.note else bundle.messages)
             if bundle
             else "",
         }
+
+    def _forecast(self) -> list[dict[str, Any]]:
+        """What the ranks will see in the first epochs."""
+        if self.bundle is None or self.partition is None:
+            return []
+        num_epochs = min(self.num_epochs or FORECAST_EPOCHS, FORECAST_EPOCHS)
+        labels, num_classes = self.bundle.train.labels(), self.bundle.num_classes
+        return forecast(self.partition, labels=labels, num_classes=num_classes, num_epochs=num_epochs)
 
 
 class _Checker:
@@ -136,7 +152,8 @@ class _Checker:
         topology = facts.topology
         if topology is None:
             return
-        if topology.global_batch_size > len(bundle.train):
+        facts.partition = make_partition(spec.config, topology, bundle)
+        if not facts.partition.num_steps:
             facts.problems.append(
                 f"one step takes {topology.global_batch_size} samples over all devices and there are "
                 f"{len(bundle.train)} to train on"
@@ -151,7 +168,7 @@ class _Checker:
 
     def _load(self, spec: RunSpec) -> DatasetBundle | str:
         config = spec.config
-        fields = {"model", "dataset", "dataset_args", "dataset_size", "data_root", "validation", "seed"}
+        fields = {"model", "dataset", "dataset_args", "dataset_size", "data_root", "validation", "long_tail", "seed"}
         key = json.dumps([config.model_dump(mode="json", include=fields), spec.project_dir], sort_keys=True)
         if key not in self._bundles:
             try:

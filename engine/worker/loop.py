@@ -12,8 +12,8 @@ from typing import Any
 
 from ddptui.lines import LineWriter
 from engine.core.errors import DdptuiError, DiskFullError, InputError, NonFiniteLossError, Problem
-from engine.core.partition import steps_per_epoch
 from engine.core.schedule import lr_at
+from engine.core.spec import RunConfig
 from engine.worker.beat import Beat
 from engine.worker.context import RankContext
 from engine.worker.datasets.bundle import DatasetBundle
@@ -21,7 +21,7 @@ from engine.worker.emit import EpochSums, StepRecord, StepWindow
 from engine.worker.evaluation import Evaluation
 from engine.worker.phases import Clock
 from engine.worker.policies import Policies
-from engine.worker.share import Share
+from engine.worker.share import Share, make_partition
 from engine.worker.snapshot import Keeper, NoKeeper, Position
 from engine.worker.stops import Agreement
 from engine.worker.strategies.interface import Strategy, Task
@@ -41,21 +41,26 @@ class Ending:
     eval_s: float
 
 
-def plan_steps(task: Task, num_train: int) -> tuple[int, int | None]:
+def plan_steps(task: Task, bundle: DatasetBundle) -> tuple[int, int | None]:
     """Return the steps of an epoch and of the whole run, None where only the clock ends it.
 
     Raises:
         InputError: an epoch holds no whole global batch.
     """
     config, global_batch_size = task.config, task.topology.global_batch_size
-    per_epoch = steps_per_epoch(num_train, global_batch_size)
+    per_epoch = make_partition(config, task.topology, bundle).num_steps
     if per_epoch == 0:
         key = "global_batch_size" if config.local_batch_size is None else "local_batch_size"
-        message = f"one step takes {global_batch_size} samples over all devices and there are {num_train} to train on"
+        what = f"one step takes {global_batch_size} samples over all devices"
+        message = f"{what} and there are {len(bundle.train)} to train on{_of_equal_classes(config)}"
         raise InputError([Problem(key=key, message=message)])
     limits = [config.epochs * per_epoch] if config.epochs else []
     limits += [config.stop.steps] if config.stop.steps else []
     return per_epoch, min(limits, default=None)
+
+
+def _of_equal_classes(config: RunConfig) -> str:
+    return " (balanced leaves out the rest of each class)" if config.partition == "balanced" else ""
 
 
 class Loop:
@@ -94,7 +99,7 @@ class Loop:
         self._writer = writer
         self._clock = clock
         self._loader: Mapping[str, Any] | None = None
-        self._steps_per_epoch, _ = plan_steps(task, len(bundle.train))
+        self._steps_per_epoch, _ = plan_steps(task, bundle)
         self._share = Share(task, bundle, strategy.data_share(), context.device)
         self._evaluation = Evaluation(strategy, task, bundle, context.device, writer, beat)
         self._window = StepWindow(writer, context.world_size)
@@ -180,6 +185,7 @@ class Loop:
             reason = reason or self._agreement.after_evaluation(accuracy)
         at.train_s += at.epoch_s
         at.eval_s += eval_s
+        self._say_coverage(at)
         self._writer.write(
             "epoch_stop",
             epoch=at.epoch,
@@ -192,6 +198,12 @@ class Loop:
         if not is_cut:
             self._finish_epoch(reason)
         return reason
+
+    def _say_coverage(self, at: Position) -> None:
+        """Write which samples this rank's shares held in the steps of the epoch."""
+        coverage = self._share.coverage(at.number)
+        if coverage is not None:
+            self._writer.write("coverage", epoch=at.epoch, step=at.num_steps - 1, **coverage)
 
     def _finish_epoch(self, reason: str | None) -> None:
         """Go on to the next epoch; take the snapshot that is due between the two."""

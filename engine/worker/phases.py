@@ -156,11 +156,14 @@ class CudaPhaseClock:
 
 
 class SlowClock:
-    """A straggler made on purpose: sleeps once in every step, right after the switch to one phase.
+    """A straggler made on purpose: sleeps in one phase of every step.
+
+    With ``delay_s`` once in a step, right after the switch to the phase; with ``factor`` at the end of the phase, each
+    time it comes, for so many times as long as it has just taken.
 
     Args:
         clock: what measures.
-        slow: the phase and the delay.
+        slow: the phase and the amount.
         settle: waits until the device is idle, so that the sleep is seen in this phase and nowhere else.
 
     Attributes:
@@ -175,31 +178,49 @@ class SlowClock:
         self._slow = slow
         self._settle = settle
         self._is_due = False
+        self._entered_ns: int | None = None
 
     def start(self, step: int) -> None:
         """See ``Clock``."""
         self._is_due = True
+        self._entered_ns = None
         self._clock.start(step)
 
     def switch(self, phase: str) -> None:
         """See ``Clock``; sleeps."""
-        is_here = self._is_due and phase == self.phase
+        self._prolong()
+        is_here = phase == self.phase
         if is_here:
             self._settle()
         self._clock.switch(phase)
         if is_here:
-            self._is_due = False
-            self.num_sleeps += 1
-            time.sleep(self._slow.delay_s)
+            self._entered_ns = _now_ns()
+            self._delay()
 
     def stop(self, record: T) -> list[tuple[T, StepTimes]]:
         """See ``Clock``."""
+        self._prolong()
         self._is_due = True
         return self._clock.stop(record)
 
     def drain(self) -> list[tuple[Any, StepTimes]]:
         """See ``Clock``."""
         return self._clock.drain()
+
+    def _delay(self) -> None:
+        if self._slow.delay_s is not None and self._is_due:
+            self._is_due = False
+            self.num_sleeps += 1
+            time.sleep(self._slow.delay_s)
+
+    def _prolong(self) -> None:
+        """End the slow phase, where it is the one that runs, later than it would."""
+        entered_ns, self._entered_ns = self._entered_ns, None
+        if self._slow.factor is None or entered_ns is None:
+            return
+        self._settle()
+        self.num_sleeps += 1
+        time.sleep((self._slow.factor - 1) * (_now_ns() - entered_ns) * 1e-9)
 
 
 def make_clock(context: RankContext, beat: Beat, slow: Slow | None) -> Clock:

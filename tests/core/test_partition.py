@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.core.partition import draw_subset, epoch_order, hold_out, shard, step_indices, steps_per_epoch
+from engine.core.partition import draw_subset, epoch_order, hold_out, shard, steps_per_epoch, thin_classes
 
 
 def test_an_epoch_order_holds_every_sample_once():
@@ -18,29 +18,6 @@ def test_the_order_depends_on_seed_and_epoch_and_on_nothing_else():
     assert np.array_equal(order, epoch_order(500, seed=1, epoch=4))
     assert not np.array_equal(order, epoch_order(500, seed=2, epoch=4))
     assert not np.array_equal(order, epoch_order(500, seed=1, epoch=5))
-
-
-@given(
-    count=st.integers(1, 6),
-    parts=st.integers(1, 4),
-    size=st.integers(1, 5),
-    num_steps=st.integers(1, 4),
-    rest=st.data(),
-)
-def test_the_shares_of_all_ranks_are_the_global_batch_in_its_order(count, parts, size, num_steps, rest):
-    global_batch_size = count * parts * size
-    num_samples = num_steps * global_batch_size + rest.draw(st.integers(0, global_batch_size - 1))
-    order = epoch_order(num_samples, seed=0, epoch=0)
-    assert steps_per_epoch(num_samples, global_batch_size) == num_steps
-    for step in range(num_steps):
-        pieces = [
-            piece
-            for index in range(count)
-            for piece in step_indices(order, step, global_batch_size, index, count, parts)
-        ]
-        assert [len(piece) for piece in pieces] == [size] * (count * parts)
-        batch = order[step * global_batch_size : (step + 1) * global_batch_size]
-        assert np.array_equal(np.concatenate(pieces), batch)
 
 
 def test_fewer_samples_than_a_batch_make_no_step():
@@ -81,3 +58,20 @@ def test_a_subset_is_drawn_without_repetition():
     assert draw_subset(100, None, seed=5) is None
     with pytest.raises(ValueError, match="dataset_size 101 is more than the 100"):
         draw_subset(100, 101, seed=5)
+
+
+def test_a_long_tail_thins_each_class_more_than_the_one_before():
+    labels = np.repeat(np.arange(10), 180)
+    kept = thin_classes(labels, 10, 20.0, seed=0)
+    counts = np.bincount(labels[kept])
+    assert list(kept) == sorted(set(kept))
+    assert counts[0] == 180
+    assert counts[-1] == 9
+    assert all(np.diff(counts) < 0)
+    assert not np.array_equal(kept, thin_classes(labels, 10, 20.0, seed=1))
+
+
+def test_a_long_tail_keeps_no_more_than_there_is_and_one_at_least():
+    labels = np.array([0] * 50 + [1] * 2 + [2] * 50)
+    assert list(np.bincount(labels[thin_classes(labels, 3, 1000.0, seed=0)])) == [50, 2, 1]
+    assert len(thin_classes(labels, 3, 1.0, seed=0)) == len(labels)

@@ -110,6 +110,31 @@ def test_the_straggler_sleeps_once_a_step_in_its_phase_only(hands, monkeypatch):
     assert clock.num_sleeps == 2
 
 
+def test_a_factor_makes_the_phase_so_many_times_as_long_each_time_it_comes(hands, monkeypatch):
+    monkeypatch.setattr(phases.time, "sleep", lambda seconds: hands.pass_ms(1e3 * seconds))
+    clock = SlowClock(PhaseClock(SpyBeat()), Slow(rank=0, phase="forward", factor=3.0), lambda: None)
+    clock.start(0)
+    found = []
+    for forward_ms in (1, 4):
+        for phase in ("data", "forward", "backward", "forward", "backward", "optimizer"):
+            clock.switch(phase)
+            hands.pass_ms(forward_ms if phase == "forward" else 1)
+        found += [times.phases for _, times in clock.stop(None)]
+    usual = {"other": 0, "data": 0.001, "backward": 0.002, "optimizer": 0.001}
+    assert found == [pytest.approx(usual | {"forward": 0.006}), pytest.approx(usual | {"forward": 0.024})]
+    assert clock.num_sleeps == 4
+
+
+def test_a_slow_phase_that_ends_the_step_is_slowed_within_it(hands, monkeypatch):
+    monkeypatch.setattr(phases.time, "sleep", lambda seconds: hands.pass_ms(1e3 * seconds))
+    clock = SlowClock(PhaseClock(SpyBeat()), Slow(rank=0, phase="optimizer", factor=2.0), lambda: None)
+    clock.start(0)
+    clock.switch("optimizer")
+    hands.pass_ms(5)
+    ((_, times),) = clock.stop(None)
+    assert times.phases == pytest.approx({"other": 0, "optimizer": 0.010})
+
+
 @pytest.mark.parametrize(("rank", "is_slowed"), [(0, False), (1, True)])
 def test_only_the_named_rank_is_slowed(rank, is_slowed):
     context = RankContext(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.core.partition_names import PARTITIONS
 from engine.core.plan import ExperimentPlan
 from engine.core.plan_catalog import StrategyTraits
 from engine.core.spec import RunSpec
@@ -190,7 +191,7 @@ def _seen(spec: RunSpec, topology: Topology, traits: StrategyTraits, checked: Ch
     return [
         _fact("data", ((_data(spec, checked), "")), begins_group=True),
         _shares(shares_of(topology, traits), checked),
-        *_epoch(checked),
+        *_epoch(spec, checked),
     ]
 
 
@@ -228,18 +229,40 @@ def _share_line(share: Share, index: int, room: int, coverage: Coverage | None) 
     return _line(f"{share.who:{room}}  {places:>15}  {format_number(seen, 12):>10}  {format_ratio(ratio):>11}")
 
 
-def _epoch(checked: Checked) -> list[Fact]:
+def _epoch(spec: RunSpec, checked: Checked) -> list[Fact]:
     coverage = checked.coverage
     if coverage is None:
         return []
-    overlap = "none: nobody sees a sample of somebody else" if not coverage.num_overlap else None
-    left = f"{coverage.num_left_out:,} of {coverage.num_samples:,} in each epoch, not the same ones"
-    if not coverage.num_left_out:
-        left = "nothing: an epoch is whole global batches"
-    return [
-        _fact("overlap", ((overlap or f"{coverage.num_overlap:,} samples are seen by more than one", ""))),
-        _fact("left out", ((left, ""))),
+    overlap = f"{format_ratio(coverage.overlap_ratio)} of the samples seen are seen by more than one"
+    if not coverage.overlap_ratio:
+        overlap = "none: nobody sees a sample of somebody else"
+    facts = [
+        _fact("partition", ((_partition(spec), ""))),
+        _fact("overlap", ((overlap, "warning" if coverage.overlap_ratio else ""))),
+        _fact("left out", ((_left_out(coverage), ""))),
     ]
+    if spec.config.partition != "disjoint":
+        order = {True: "new each epoch", False: "the same each epoch", None: "n/a: one epoch"}[coverage.order_changed]
+        skew = format_ratio(coverage.class_skew_ratio)
+        facts.append(_fact("classes", ((f"class skew {skew} of the most uneven rank; order {order}", ""))))
+    return facts
+
+
+def _partition(spec: RunSpec) -> str:
+    config = spec.config
+    alpha = f" (alpha {config.partition_args.alpha:g})" if config.partition == "dirichlet" else ""
+    return f"{config.partition}{alpha}: {PARTITIONS[config.partition]}"
+
+
+def _left_out(coverage: Coverage) -> str:
+    if not coverage.num_left_out:
+        return "nothing: an epoch is whole global batches"
+    left = f"{coverage.num_left_out:,} of {coverage.num_samples:,} in each epoch"
+    if coverage.num_epochs < 2:
+        return left
+    if coverage.seen_so_far_ratio > coverage.seen_ratio:
+        return f"{left}, not the same ones"
+    return f"{left}, always the same ones"
 
 
 def _training(spec: RunSpec, checked: Checked) -> Fact:

@@ -1,16 +1,16 @@
-"""What part of the data each rank of a planned run will see, from the same index lists that the ranks will use."""
+"""What part of the data each rank of a planned run will see, as the interpreter that will train has counted it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from engine.core.coverage import total_coverage
 from engine.core.plan_catalog import StrategyTraits
 from engine.core.topology import Topology
 
-__all__ = ["Coverage", "Share", "count_coverage", "shares_of"]
-
-MAX_COUNTED = 20_000_000
-"""The order of more samples than that takes seconds and gigabytes to make: they are not counted."""
+__all__ = ["Coverage", "Share", "coverage_of", "shares_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,21 +34,32 @@ class Share:
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """One epoch, counted.
+    """The first epochs, counted from the index lists that the ranks will use.
 
     Attributes:
         num_samples: there are to train on.
-        num_steps: whole global batches of them.
-        per_share: samples that each share of the batch sees in the epoch.
-        num_overlap: samples that more than one share sees.
-        num_left_out: samples that none sees: the last, incomplete global batch.
+        per_share: samples that each share of the batch sees in an epoch.
+        seen_ratio: of the samples, those that any share sees in an epoch.
+        seen_so_far_ratio: the same over the epochs that were counted.
+        overlap_ratio: of the samples seen, those that more than one share sees.
+        class_skew_ratio: how far the most uneven share's classes are from those of the data; None is unknown.
+        order_changed: whether the next epoch's order is another one; None where only one epoch was counted.
+        num_epochs: that were counted.
     """
 
     num_samples: int
-    num_steps: int
     per_share: tuple[int, ...]
-    num_overlap: int
-    num_left_out: int
+    seen_ratio: float
+    seen_so_far_ratio: float
+    overlap_ratio: float
+    class_skew_ratio: float | None
+    order_changed: bool | None
+    num_epochs: int
+
+    @property
+    def num_left_out(self) -> int:
+        """Samples that no share sees in an epoch."""
+        return round(self.num_samples * (1 - self.seen_ratio))
 
 
 def shares_of(topology: Topology, traits: StrategyTraits) -> tuple[Share, ...]:
@@ -70,41 +81,20 @@ def shares_of(topology: Topology, traits: StrategyTraits) -> tuple[Share, ...]:
     )
 
 
-def count_coverage(
-    num_samples: int, global_batch_size: int, *, num_shares: int, num_parts: int, seed: int
-) -> Coverage | None:
-    """Count over the first epoch's index lists; None where there are too many samples.
-
-    Args:
-        num_samples: to train on.
-        global_batch_size: divisible by ``num_shares * num_parts``.
-        num_shares: of each global batch.
-        num_parts: gradient accumulation steps.
-        seed: of the run.
-    """
-    import numpy as np
-
-    from engine.core.partition import epoch_order, step_indices, steps_per_epoch
-
-    if num_samples > MAX_COUNTED:
+def coverage_of(rows: Sequence[Mapping[str, Any]]) -> Coverage | None:
+    """Return what the check has counted; None where it has not, for too many samples."""
+    total = total_coverage(rows)
+    per_share = tuple(size for size in total["per_share"] if isinstance(size, int))
+    num_samples, seen = total["num_samples"], total["seen_ratio"]
+    if num_samples is None or seen is None:
         return None
-    order = epoch_order(num_samples, seed, 0)
-    num_steps = steps_per_epoch(num_samples, global_batch_size)
-    seen = np.zeros(num_samples, dtype=np.int64)
-    per_share = []
-    for index in range(num_shares):
-        pieces = [
-            piece
-            for step in range(num_steps)
-            for piece in step_indices(order, step, global_batch_size, index, num_shares, num_parts)
-        ]
-        mine = np.concatenate(pieces) if pieces else order[:0]
-        seen += np.bincount(mine, minlength=num_samples)
-        per_share.append(len(mine))
     return Coverage(
         num_samples=num_samples,
-        num_steps=num_steps,
-        per_share=tuple(per_share),
-        num_overlap=int((seen > 1).sum()),
-        num_left_out=int((seen == 0).sum()),
+        per_share=per_share,
+        seen_ratio=seen,
+        seen_so_far_ratio=total["seen_so_far_ratio"] or seen,
+        overlap_ratio=total["overlap_ratio"] or 0.0,
+        class_skew_ratio=total["class_skew_ratio"],
+        order_changed=total["order_changed"],
+        num_epochs=len(rows),
     )

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine import catalog
 from engine.core.errors import DdptuiError, InputError, Problem
-from engine.core.partition import Indices, draw_subset, hold_out
+from engine.core.partition import Indices, draw_subset, hold_out, thin_classes
 from engine.core.spec import RunConfig, RunSpec
 from engine.worker.datasets.arrays import Arrays
 from engine.worker.datasets.own import load_own_dataset
@@ -36,6 +36,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.targets) if self.indices is None else len(self.indices)
+
+    def labels(self) -> Indices:
+        """Return the class of every sample, ``[N]``."""
+        chosen = self.targets if self.indices is None else self.targets[self.indices]
+        return chosen.numpy()
 
     def rows(self, positions: Indices) -> Tensor:
         """Return the rows that positions ``0..len-1`` of the split stand for."""
@@ -80,7 +85,7 @@ def load_bundle(spec: RunSpec) -> DatasetBundle:
     config = spec.config
     arrays = _load_arrays(config, spec)
     inputs, targets = torch.from_numpy(arrays.train_inputs), torch.from_numpy(arrays.train_targets)
-    train, validation = _choose(config, len(targets))
+    train, validation = _choose(config, arrays.train_targets, arrays.num_classes)
     test = Split(inputs=torch.from_numpy(arrays.test_inputs), targets=torch.from_numpy(arrays.test_targets))
     return DatasetBundle(
         train=Split(inputs=inputs, targets=targets, indices=train),
@@ -127,10 +132,14 @@ def _preferred_input_shape(model: str) -> tuple[int, ...] | None:
     return shape
 
 
-def _choose(config: RunConfig, num_samples: int) -> tuple[Tensor | None, Tensor | None]:
+def _choose(config: RunConfig, targets: Indices, num_classes: int) -> tuple[Tensor | None, Tensor | None]:
     """Return the rows to train on and those to validate on; None for all and for none."""
+    num_samples = len(targets)
     try:
-        subset = draw_subset(num_samples, config.dataset_size, config.seed)
+        tailed = None if config.long_tail is None else thin_classes(targets, num_classes, config.long_tail, config.seed)
+        subset = draw_subset(num_samples if tailed is None else len(tailed), config.dataset_size, config.seed)
+        if tailed is not None:
+            subset = tailed if subset is None else tailed[subset]
         if not config.validation:
             return _as_tensor(subset), None
         num_kept = num_samples if subset is None else len(subset)

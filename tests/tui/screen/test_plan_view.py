@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from engine.catalog import STRATEGY_TRAITS
 from engine.core.errors import Problem
@@ -14,7 +12,7 @@ from tui.plan_command import topology_of
 from tui.plan_reading import PlanReading, check_key, read_text
 from tui.plan_source import FileChangedError, read_file, save_file
 from tui.view.plan_detail import Checked, describe_run
-from tui.view.plan_shares import count_coverage, shares_of
+from tui.view.plan_shares import coverage_of, shares_of
 from tui.view.plan_view import NEW, count_launch, export_plan, problem_line, with_states
 from tui.view.snapshot import EMPTY
 from tui.view.table import cell_text
@@ -77,24 +75,28 @@ def test_replicas_of_dp_share_and_stages_of_a_pipeline_see_no_samples() -> None:
     assert text.count("activations of all samples") == 2
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    num_samples=st.integers(1, 2000),
-    size=st.integers(1, 40),
-    num_shares=st.integers(1, 6),
-    num_parts=st.integers(1, 3),
-    seed=st.integers(0, 5),
-)
-def test_no_sample_is_seen_twice_and_fewer_than_a_batch_are_left_out(
-    num_samples: int, size: int, num_shares: int, num_parts: int, seed: int
-) -> None:
-    batch = size * num_shares * num_parts
-    coverage = count_coverage(num_samples, batch, num_shares=num_shares, num_parts=num_parts, seed=seed)
-    assert coverage is not None
-    assert coverage.num_overlap == 0
-    assert coverage.num_left_out < batch
-    assert coverage.num_left_out + sum(coverage.per_share) == num_samples
-    assert len(set(coverage.per_share)) == 1
+def test_what_the_check_has_counted_of_a_partition_is_said() -> None:
+    reading = _read('strategy = "ddp"\nworld_size = 2\nglobal_batch_size = 64\npartition = "faulty_random_half"\n')
+    row = {
+        "num_samples": 1437,
+        "per_share": [704, 704],
+        "seen_ratio": 719 / 1437,
+        "seen_so_far_ratio": 719 / 1437,
+        "overlap_ratio": 0.96,
+        "class_skew_ratio": 0.021,
+        "order_changed": None,
+    }
+    rows = [row, {**row, "order_changed": False}]
+    text = _describe(reading, checked=Checked(facts={"train_samples": 1437}, coverage=coverage_of(rows)))
+    assert "partition: faulty_random_half: faulty: every rank shuffles the same first 1/R" in text
+    assert "overlap: 96.0% of the samples seen are seen by more than one" in text
+    assert "left out: 718 of 1,437 in each epoch, always the same ones" in text
+    assert "class skew 2.1% of the most uneven rank; order the same each epoch" in text
+    assert "704        49.0%" in text
+
+
+def test_nothing_is_counted_of_a_partition_that_was_too_large() -> None:
+    assert coverage_of([]) is None
 
 
 def test_what_is_not_known_before_the_check_is_said_to_be_so() -> None:

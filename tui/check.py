@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.core.errors import DdptuiError, InputError
-from engine.core.spec import RunSpec
+from engine.core.spec import RunConfig, RunSpec
 from engine.launchers.torchrun import NO_INTERPRETER, SETUP_FAILED, after_setup
 
-__all__ = ["CheckResult", "Estimate", "check_runs", "estimate_run"]
+__all__ = ["CheckResult", "Estimate", "ask_worker", "check_runs", "estimate_run"]
 
 TIMEOUT_S = 300.0
 """Importing torch from a cold network file system takes minutes."""
@@ -26,6 +26,8 @@ NUM_STARTS = 2
 
 EVENT_BYTES_PER_RANK_S = 2000
 """About four lines a second of about half a KiB each (DESIGN 4.3)."""
+
+_WHILE = {"--check": " as it tried a step of each point"}
 
 _INSTALL = "; install it there, or name another interpreter with the key python"
 
@@ -127,14 +129,29 @@ def _groups(specs: Sequence[RunSpec]) -> list[list[RunSpec]]:
 
 
 def _ask(group: Sequence[RunSpec]) -> dict[str, Any]:
-    config = group[0].config
+    request = {"runs": [spec.model_dump(mode="json") for spec in group]}
+    return ask_worker(group[0].config, "--check", request, answered_by="points")
+
+
+def ask_worker(config: RunConfig, question: str, request: Mapping[str, Any], *, answered_by: str) -> dict[str, Any]:
+    """Ask the interpreter of a run something that needs torch.
+
+    Args:
+        config: says which interpreter, its set-up and environment.
+        question: ``--check`` or ``--data``.
+        request: what the worker reads.
+        answered_by: a key that an answer has, whatever the exit code was.
+
+    Raises:
+        InputError: the interpreter cannot train.
+        DdptuiError: the worker broke.
+    """
     python = config.python or sys.executable
-    request = json.dumps({"runs": [spec.model_dump(mode="json") for spec in group]})
     env = {**os.environ, "PYTHONUNBUFFERED": "1", **config.env, "PYTHONSAFEPATH": "1"}
-    argv = after_setup(config.setup, [python, "-m", "engine.worker", "--check"])
+    argv = after_setup(config.setup, [python, "-m", "engine.worker", question])
     try:
         done = subprocess.run(
-            argv, input=request.encode(), capture_output=True, env=env, timeout=TIMEOUT_S, check=False
+            argv, input=json.dumps(request).encode(), capture_output=True, env=env, timeout=TIMEOUT_S, check=False
         )
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"python: no interpreter {python!r} here; give its path, or leave python out") from None
@@ -143,22 +160,24 @@ def _ask(group: Sequence[RunSpec]) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"python: {python!r} cannot be started: {error.strerror}") from None
     except subprocess.TimeoutExpired:
-        raise DdptuiError(f"{python} -m engine.worker --check did not answer within {TIMEOUT_S:.0f} s") from None
-    return _read_answer(python, done)
+        raise DdptuiError(f"{python} -m engine.worker {question} did not answer within {TIMEOUT_S:.0f} s") from None
+    return _read_answer(python, done, question, answered_by)
 
 
-def _read_answer(python: str, done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
+def _read_answer(
+    python: str, done: subprocess.CompletedProcess[bytes], question: str, answered_by: str
+) -> dict[str, Any]:
     lines = done.stdout.decode("utf-8", "replace").strip().splitlines()
     try:
         answer = json.loads(lines[-1]) if lines else None
     except ValueError:
         answer = None
-    if isinstance(answer, dict) and (done.returncode == 0 or answer.get("points") is not None):
+    if isinstance(answer, dict) and (done.returncode == 0 or answer.get(answered_by) is not None):
         return answer
-    raise _explain(python, done)
+    raise _explain(python, done, question)
 
 
-def _explain(python: str, done: subprocess.CompletedProcess[bytes]) -> DdptuiError:
+def _explain(python: str, done: subprocess.CompletedProcess[bytes], question: str) -> DdptuiError:
     """Turn what a failed check wrote into one line: whose fault, and what to do."""
     lines = [line.strip() for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
     last = lines[-1] if lines else ""
@@ -174,11 +193,9 @@ def _explain(python: str, done: subprocess.CompletedProcess[bytes]) -> DdptuiErr
     if "No module named 'engine" in last or "No module named engine" in last:
         return InputError(f"ddptui is not installed for {python}{_INSTALL}")
     said = f"; its last words: {last}" if last else "; it said nothing"
-    check = f"{python} -m engine.worker --check"
+    check = f"{python} -m engine.worker {question}"
     if done.returncode < 0:
-        return DdptuiError(
-            f"{check} was killed by {_name_signal(-done.returncode)} as it tried a step of each point{said}"
-        )
+        return DdptuiError(f"{check} was killed by {_name_signal(-done.returncode)}{_WHILE.get(question, '')}{said}")
     if done.returncode == 0:
         return InputError(f"{check} ended without an answer: no Python, or your model ended it{said}")
     return InputError(f"{python} cannot train: {last or f'exit code {done.returncode} without a word'}")

@@ -48,6 +48,7 @@ class Catalog(StrEnum):
     DATASETS = "datasets"
     STRATEGIES = "strategies"
     LAUNCHERS = "launchers"
+    PARTITIONS = "partitions"
 
 
 class Rerun(StrEnum):
@@ -250,6 +251,43 @@ def ls(
     from tui.catalog_list import list_catalog
 
     return lambda: list_catalog(what.value, as_json=as_json)
+
+
+@app.command()
+def data(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A data set: a name of `ls datasets`, or your own.")],
+    experiment: Annotated[
+        str | None, typer.Option("--experiment", metavar="FILE", help="As the runs of FILE load and share it out.")
+    ] = None,
+    sets: Sets = None,
+    partition: Annotated[
+        list[str] | None,
+        typer.Option("--partition", metavar="NAME", help="What it shows each rank; all for all; repeatable."),
+    ] = None,
+    world_size: Annotated[
+        list[int] | None, typer.Option("--world-size", metavar="N", min=1, help="Ranks; repeatable.")
+    ] = None,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, max=1000, help="Epochs to look at.")] = 2,
+    samples: Annotated[int, typer.Option("--samples", min=0, max=500, help="Samples to draw.")] = 20,
+    is_ascii: Annotated[bool, typer.Option("--ascii", help="Draw with plain characters.")] = False,
+    as_json: AsJson = False,
+) -> Work:
+    """Show a data set: samples, classes, shapes, and what part of it each rank would see."""
+    from tui.data_command import DataOptions, show_data
+
+    options = DataOptions(
+        name=name,
+        experiment=experiment,
+        sets=tuple(sets or ()),
+        partitions=tuple(partition or ()),
+        world_sizes=tuple(world_size or ()),
+        num_epochs=epochs,
+        num_pictures=samples,
+        is_ascii=is_ascii or context.obj.is_ascii,
+        as_json=as_json,
+    )
+    return lambda: show_data(options)
 
 
 @app.command()

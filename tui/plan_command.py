@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from engine.catalog import STRATEGY_TRAITS
+from engine.core.coverage import coverage_words
 from engine.core.plan import ExperimentPlan, Plan
 from engine.core.spec import RunSpec
 from engine.core.topology import Topology, make_topology
@@ -78,12 +79,12 @@ def show_plan(plan: Plan, check: CheckResult | None, results: ResultsPaths, *, a
     num_gpus = num_gpus_of(check)
     estimates = estimate_plan(plan, facts, num_gpus)
     if as_json:
-        print_json(_plan_json(plan, results, estimates, num_gpus))
+        print_json(_plan_json(plan, results, estimates, facts, num_gpus))
         return 0
     for number, experiment in enumerate(plan.experiments):
         if number:
             write_line()
-        _print_experiment(experiment, results, estimates, num_gpus)
+        _print_experiment(experiment, results, estimates, facts, num_gpus)
     say_notes(plan.experiments)
     write_line()
     write_line(describe_estimate(list(estimates.values())))
@@ -132,7 +133,11 @@ def topology_of(spec: RunSpec, num_gpus: int) -> Topology:
 
 
 def _print_experiment(
-    experiment: ExperimentPlan, results: ResultsPaths, estimates: Mapping[str, Estimate], num_gpus: int
+    experiment: ExperimentPlan,
+    results: ResultsPaths,
+    estimates: Mapping[str, Estimate],
+    facts: Mapping[str, Mapping[str, Any]],
+    num_gpus: int,
 ) -> None:
     write_line(f"{experiment.name}: {_size(experiment)}")
     rows = []
@@ -153,8 +158,22 @@ def _print_experiment(
     for spec in experiment.runs:
         write_line()
         write_line(f"# {experiment.name}/{spec.id}")
+        write_line(f"# partition {_describe_partition(spec)}: {coverage_words(_coverage(facts, spec))}")
+        if spec.config.slow is not None:
+            write_line(f"# {spec.config.slow.words}")
         for line in commands_of(spec, results, num_gpus):
             write_line(line)
+
+
+def _describe_partition(spec: RunSpec) -> str:
+    config = spec.config
+    alpha = f" (alpha {config.partition_args.alpha:g})" if config.partition == "dirichlet" else ""
+    return f"{config.partition}{alpha}"
+
+
+def _coverage(facts: Mapping[str, Mapping[str, Any]], spec: RunSpec) -> list[dict[str, Any]]:
+    """What the check counted of the run's point; the seed of another repeat draws others."""
+    return list(facts.get(spec.point, {}).get("coverage") or [])
 
 
 def commands_of(spec: RunSpec, results: ResultsPaths, num_gpus: int) -> list[str]:
@@ -163,7 +182,13 @@ def commands_of(spec: RunSpec, results: ResultsPaths, num_gpus: int) -> list[str
     return printable_command(spec, run_dir=run_dir, world_size=topology_of(spec, num_gpus).world_size)
 
 
-def _plan_json(plan: Plan, results: ResultsPaths, estimates: Mapping[str, Estimate], num_gpus: int) -> dict[str, Any]:
+def _plan_json(
+    plan: Plan,
+    results: ResultsPaths,
+    estimates: Mapping[str, Estimate],
+    facts: Mapping[str, Mapping[str, Any]],
+    num_gpus: int,
+) -> dict[str, Any]:
     def run(spec: RunSpec) -> dict[str, Any]:
         sizes, estimate = topology_of(spec, num_gpus), estimates[f"{spec.experiment}/{spec.id}"]
         return {
@@ -181,6 +206,7 @@ def _plan_json(plan: Plan, results: ResultsPaths, estimates: Mapping[str, Estima
             "num_steps": estimate.num_steps,
             "expected_s": estimate.time_s,
             "expected_bytes": estimate.disk_bytes,
+            "coverage": _coverage(facts, spec),
             "commands": commands_of(spec, results, num_gpus),
             "config": spec.config.model_dump(mode="json"),
         }

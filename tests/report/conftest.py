@@ -5,9 +5,11 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ddptui.lines import LineWriter
+from engine.core.share_audit import describe_share
 from engine.store import ExperimentPaths, ResultsPaths, RunPaths, write_json
 from engine.tail import RunFollower
 
@@ -27,6 +29,7 @@ class Maker:
     def __init__(self, results: Path, name: str = "digits-comparison") -> None:
         self.results = results
         self.name = name
+        self.has_coverage = False
         self.paths: ExperimentPaths = ResultsPaths(results).experiment(name)
         self.run_ids: list[str] = []
         self._rng = random.Random(3)
@@ -116,6 +119,8 @@ class Maker:
                 correct=samples and int(samples * (1 - math.exp(-step / 25))), lr=0.05, window_s=step_s, phases=phases,
                 boundary={"step_s": step_s, "phases": phases},
             )  # fmt: skip
+            if (step + 1) % STEPS_PER_EPOCH == 0 and self.has_coverage:
+                self._write_coverage(writer, epoch, step, rank, num_devices)
             if (step + 1) % STEPS_PER_EPOCH == 0:
                 self._write_epoch_end(writer, epoch, step, rank, samples, loss, step_s)
         if state == "succeeded":
@@ -126,6 +131,16 @@ class Maker:
                 system_s=0.3, peak_memory_bytes=300 * 2**20, peak_device_memory_bytes=None,
             )  # fmt: skip
         writer.close()
+
+    def _write_coverage(self, writer: "_ClockedWriter", epoch: int, step: int, rank: int, num_shares: int) -> None:
+        """Rank 0 sees the first half of the samples, rank 1 as many from the first quarter on."""
+        samples = np.arange(320 * rank, 320 * rank + 640)
+        labels = np.arange(1280) % 2
+        share = describe_share(rank, samples, 1280, labels=labels, num_classes=2, every=1)
+        writer.write(
+            "coverage", 0.0, epoch=epoch, step=step, num_samples=1280, every=1, num_shares=num_shares,
+            class_counts=[640, 640], shares=[share],
+        )  # fmt: skip
 
     def _write_epoch_end(
         self, writer: "_ClockedWriter", epoch: int, step: int, rank: int, samples: int | None, loss: float | None,

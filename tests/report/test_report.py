@@ -40,11 +40,31 @@ def test_a_finished_comparison_has_every_table_figure_and_page(comparison):
     written = write_report(comparison.results, comparison.name)
     root = comparison.paths.root
     assert {path.name for path in written} == {
-        "summary.csv", "runs.csv", "epochs.csv", "ranks.csv", "system.csv", "report.md", "report.html",
+        "summary.csv", "runs.csv", "epochs.csv", "ranks.csv", "partitions.csv", "system.csv",
+        "report.md", "report.html",
         *(f"{name}.png" for name in PLOTS),
     }  # fmt: skip
     assert all(path.stat().st_size > 0 for path in written)
     assert all((root / "plots" / f"{name}.png").read_bytes().startswith(b"\x89PNG") for name in PLOTS)
+
+
+def test_what_the_ranks_saw_of_the_data_is_a_table_a_section_and_a_figure(maker):
+    maker.has_coverage = True
+    for repeat in range(2):
+        maker.add_run("ddp", 2, repeat, num_epochs=2)
+    maker.write_plan()
+    written = write_report(maker.results, maker.name)
+    assert maker.paths.plots / "partitions.png" in written
+    rows = read_csv(maker.paths.csv("partitions"))
+    assert len(rows) == 2 * 2 * 2, "a row per repeat, epoch and rank"
+    assert {row["seen_ratio"] for row in rows} == {"0.75"}
+    assert {row["overlap_ratio"] for row in rows} == {"0.333333333"}
+    assert {(row["samples"], row["class_counts"]) for row in rows} == {("640", "[320, 320]")}
+    section = maker.paths.report_md.read_text().split("## What the ranks saw of the data")[1].split("## ")[0]
+    (line,) = [line for line in section.splitlines() if "disjoint" in line]
+    assert [cell.strip() for cell in line.split("|")[2:-1]] == [
+        "disjoint", "640", "75.0 %", "75.0 %", "33.3 %", "0.0 %", "the same each epoch",
+    ]  # fmt: skip
 
 
 def test_the_summary_has_a_row_per_point_with_the_columns_of_the_issue(comparison):

@@ -33,6 +33,9 @@ def problems(**config):
 def test_a_point_that_fits_is_answered_with_its_sizes_and_a_measured_step():
     facts = check(model="lenet5", global_batch_size=64, epochs=2, validation=38)
     step_s = facts.pop("step_s")
+    first, second = facts.pop("coverage")
+    assert first["seen_ratio"] == 1344 / 1400
+    assert second["order_changed"] is True
     assert 0 < step_s < 10
     assert facts == {
         "problems": [],

@@ -15,6 +15,8 @@ from engine.worker.datasets.bundle import load_bundle
 from engine.worker.share import make_partition
 from tui.view.rank_rows import RankRow, find_slowest
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
 SHORT = {"epochs": 2, "dataset_size": 320, "global_batch_size": 64, "evaluate_every": 0}
 TWO_RANKS = {"strategy": "ddp", "world_size": 2}
 EXACT = 2e-6

@@ -22,24 +22,13 @@ SCRIPT_KEYS = frozenset(
 """Keys of a run that mean something to a script."""
 
 TRAINING_KEYS = frozenset(
-    {"model", "model_args", "dataset", "dataset_args", "dataset_size", "data_root", "validation", "evaluation"}
-    | {"evaluate_every", "augment", "strategy", "backend", "global_batch_size", "local_batch_size"}
-    | {"gradient_accumulation_steps", "optimizer", "lr_scaling", "scheduler", "loss", "metrics", "precision"}
-    | {
-        "compile",
-        "channels_last",
-        "dp",
-        "ddp",
-        "rpc_pipeline",
-        "slow",
-        "snapshot",
-        "hang_after",
-        "on_hang",
-        "on_nonfinite",
-        "on_disk_full",
-        "fsdp",
-        "pipeline",
-    }
+    """
+    augment backend channels_last compile data_root dataset dataset_args dataset_size ddp dp evaluate_every
+    evaluation fsdp global_batch_size gradient_accumulation_steps hang_after local_batch_size long_tail loss
+    loss_args lr_scaling metrics model model_args normalise on_disk_full on_hang on_nonfinite optimizer partition
+    partition_args pipeline precision resize rpc_pipeline scheduler slow snapshot strategy synthetic validation
+    weights
+    """.split()
 )
 """Keys of ddptui's own training: a script decides these things itself."""
 

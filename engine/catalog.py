@@ -49,10 +49,38 @@ MODELS = {
         "two convolutions, two linear layers, 51,902 parameters at 1x28x28",
     ),
     "mnist_rnn": ("engine.worker.models.mnist_rnn:build", "an LSTM over image rows, 26,602 parameters at 1x28x28"),
+    "resnet18": (
+        "engine.worker.models.resnet18:build",
+        "torchvision's ResNet-18, 11,227,812 parameters at 100 classes; takes weights",
+    ),
+    "vgg19": (
+        "engine.worker.models.vgg19:build",
+        "VGG-19's features and 4096, 2048 with dropout 0.7, 131,220,564 parameters at 20 classes; takes weights",
+    ),
 }
 
 DATASETS = {
+    "cifar10": (
+        "engine.worker.datasets.torchvision_sets:load_cifar10",
+        "60,000 colour images 32x32 of 10 classes, from data_root or downloaded",
+    ),
+    "cifar100": (
+        "engine.worker.datasets.torchvision_sets:load_cifar100",
+        "60,000 colour images 32x32 of 100 classes, from data_root or downloaded",
+    ),
     "digits": ("engine.worker.datasets.digits:load", "1,797 real 8x8 handwritten digits, shipped inside"),
+    "imagefolder": (
+        "engine.worker.datasets.image_folder:load",
+        "data_root/train/CLASS/*.jpg, or data_root/CLASS/*.jpg; dataset_args: size, fit, num_classes, test_share",
+    ),
+    "imagenet20": (
+        "engine.worker.datasets.image_folder:load_imagenet20",
+        "an image folder of 20 classes, 224x224; dataset_args: size, fit",
+    ),
+    "mnist": (
+        "engine.worker.datasets.torchvision_sets:load_mnist",
+        "70,000 handwritten digits 28x28, from data_root or downloaded",
+    ),
     "synthetic": (
         "engine.worker.datasets.synthetic:load",
         "class-dependent images or sequences of any shape, from the seed",

@@ -101,6 +101,7 @@ def find_mistakes(
             single[path] = _single_mistake(model, detail, path, values, extra_keys if has_hint else None)
     # Of the alternatives of a value, the one that went deepest is what was meant.
     tables = {path[:length] for path in single for length in range(len(path))}
+    tables |= {mistake.path[:length] for mistake in together for length in range(len(mistake.path) + 1)}
     deepest = [mistake for path, mistake in single.items() if path not in tables]
     return deepest, together
 

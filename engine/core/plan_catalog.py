@@ -44,5 +44,7 @@ class PlanCatalog:
     traits: Mapping[str, StrategyTraits]
     models: Mapping[str, str]
     datasets: Mapping[str, str]
-    losses: Mapping[str, str] = field(default_factory=lambda: {"cross_entropy": "", "mse": "", "nll": ""})
-    metrics: Mapping[str, str] = field(default_factory=lambda: {"accuracy": ""})
+    losses: Mapping[str, str] = field(default_factory=lambda: {"bce": "", "cross_entropy": "", "mse": "", "nll": ""})
+    metrics: Mapping[str, str] = field(
+        default_factory=lambda: {"accuracy": "", "top1": "", "top3": "", "top5": "", "top10": ""}
+    )

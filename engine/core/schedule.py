@@ -12,6 +12,8 @@ __all__ = ["lr_at"]
 def lr_at(scheduler: Scheduler, base_lr: float, epoch: int, num_epochs: int | None) -> float:
     """Return the learning rate of an epoch, as torch's scheduler of that name gives it when stepped after each epoch.
 
+    A warm-up comes before it, as ``SequentialLR`` puts a ``LinearLR`` before the scheduler.
+
     Args:
         scheduler: of the run.
         base_lr: the rate of epoch 0, ``lr_scaling`` applied.
@@ -21,6 +23,14 @@ def lr_at(scheduler: Scheduler, base_lr: float, epoch: int, num_epochs: int | No
     Raises:
         ValueError: ``cosine`` with neither ``t_max`` nor a planned number of epochs.
     """
+    warmup = scheduler.warmup_epochs
+    if epoch < warmup:
+        return base_lr * (scheduler.warmup_factor + (1 - scheduler.warmup_factor) * epoch / warmup)
+    num_left = None if num_epochs is None else max(1, num_epochs - warmup)
+    return _scheduled(scheduler, base_lr, epoch - warmup, num_left)
+
+
+def _scheduled(scheduler: Scheduler, base_lr: float, epoch: int, num_epochs: int | None) -> float:
     if scheduler.name == "step":
         return base_lr * scheduler.gamma ** (epoch // scheduler.step_size)
     if scheduler.name == "multistep":

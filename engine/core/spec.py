@@ -9,21 +9,27 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails
 
 from engine.core.hang_rule import HangRule, parse_hang_after
+from engine.core.image_spec import Augmentation, AugmentationName, Normalise, Resize
 from engine.core.own_script import SCRIPT, TRAINING_KEYS, unknown_places
 from engine.core.partition_names import PartitionName
 from engine.core.snapshot_rule import SnapshotRule, parse_rule
+from engine.core.strict import STRICT, NonNegative, Positive, PositiveFloat, Ratio
 
 __all__ = [
+    "Augmentation",
     "Ddp",
     "Dp",
     "Fsdp",
+    "Normalise",
     "Optimizer",
     "PartitionArgs",
     "Pipeline",
+    "Positive",
+    "Resize",
     "RpcPipeline",
     "RunConfig",
     "RunSpec",
@@ -31,18 +37,14 @@ __all__ = [
     "Slow",
     "Snapshot",
     "Stop",
+    "Strict",
 ]
-
-Positive = Annotated[int, Field(ge=1)]
-NonNegative = Annotated[int, Field(ge=0)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Strict(BaseModel):
-    """Frozen, strict about types (an int may stand for a float), and closed to unknown keys."""
+    """What every table here is."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = STRICT
 
 
 class Optimizer(Strict):
@@ -97,6 +99,10 @@ class Scheduler(Strict):
     """``cosine``: epochs of half a period; the run's ``epochs`` where not given."""
     eta_min: Annotated[float, Field(ge=0)] = 0.0
     """``cosine``: the rate at the end."""
+    warmup_epochs: NonNegative = 0
+    """Epochs of a linear warm-up before the schedule begins; ``cosine`` then takes the epochs that are left."""
+    warmup_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """The share of the rate that the warm-up begins with."""
 
 
 class Stop(Strict):
@@ -214,6 +220,9 @@ class RunConfig(Strict):
     model: str = ""
     """A name of the catalog (``ddptui ls models``) or ``"package.module:attribute"``."""
     model_args: dict[str, Any] = {}
+    weights: str | None = None
+    """Where the model begins: a file with a state_dict, seen from the folder of the experiment file, or a name of
+    torchvision's (``IMAGENET1K_V1``). All layers are trained; a head of another size begins anew."""
     dataset: str = ""
     """A name of the catalog or ``"package.module:attribute"``."""
     dataset_args: dict[str, Any] = {}
@@ -225,13 +234,20 @@ class RunConfig(Strict):
     """How the samples of an epoch are shared out among data-parallel ranks (``ddptui ls partitions``)."""
     partition_args: PartitionArgs = PartitionArgs()
     data_root: str | None = None
+    """Where the data set's files are, seen from the folder of the experiment file; ``data`` if not given."""
+    synthetic: bool = False
+    """Take made-up data of the data set's shape and classes in place of its files; every table and title says so."""
     validation: Ratio | Positive = 0.0
     """Share (below 1) or number of training samples held out, drawn with the seed; 0 for none."""
     evaluation: Literal["sharded", "every_rank"] = "sharded"
     evaluate_every: NonNegative = 1
     """Epochs between two evaluations (the last epoch is always evaluated); 0 for never."""
-    augment: list[Literal["crop", "flip"]] = []
-    """Batched augmentation of training images: random crop with padding 4, random horizontal flip."""
+    resize: Resize | None = None
+    """The size in which the model sees images, where it is not that of the data."""
+    normalise: bool | Normalise = True
+    """Subtract the data set's mean and divide by its deviation (true), scale to 0..1 only (false), or by these."""
+    augment: list[AugmentationName | Augmentation] = []
+    """Batched augmentation of training images, in this order: names, or tables with a name and arguments."""
 
     script: Annotated[str, Field(min_length=1)] | None = None
     """The user's own program instead of a model, a dataset and a strategy; a path from the folder of this file."""
@@ -262,9 +278,12 @@ class RunConfig(Strict):
     """Multiply ``lr`` by the number of data-parallel devices, or its square root."""
     scheduler: Scheduler = Scheduler()
     loss: str = "cross_entropy"
-    """``cross_entropy``, ``mse``, ``nll`` or ``"package.module:attribute"``."""
+    """``cross_entropy``, ``nll``, ``mse``, ``bce`` or ``"package.module:attribute"``."""
+    loss_args: dict[str, Any] = {}
+    """Arguments of the loss: ``{ label_smoothing = 0.1 }`` for ``cross_entropy``; those of your own."""
     metrics: list[str] = ["accuracy"]
-    """``accuracy`` or ``"package.module:attribute"``: a function of (outputs, targets) giving the sum over samples."""
+    """``accuracy``, ``top1``, ``top3``, ``top5``, ``top10``, or ``"package.module:attribute"``: a function of (outputs,
+    targets) giving the sum over samples."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     compile: bool = False
     channels_last: bool = False
@@ -329,6 +348,16 @@ class RunConfig(Strict):
         if isinstance(values, dict) and values.get("script") is not None and "strategy" not in values:
             return {**values, "strategy": SCRIPT}
         return values
+
+    @property
+    def augmentations(self) -> tuple[Augmentation, ...]:
+        """``augment`` with every name as a table."""
+        return tuple(Augmentation(name=item) if isinstance(item, str) else item for item in self.augment)
+
+    @property
+    def data_label(self) -> str:
+        """What tables and titles call the data: ``cifar10``, ``cifar10 (synthetic)``."""
+        return f"{self.dataset} (synthetic)" if self.synthetic else self.dataset
 
     @model_validator(mode="after")
     def _keys_agree(self) -> Self:

@@ -169,10 +169,11 @@ class _Checker:
     def _load(self, spec: RunSpec) -> DatasetBundle | str:
         config = spec.config
         fields = {"model", "dataset", "dataset_args", "dataset_size", "data_root", "validation", "long_tail", "seed"}
+        fields |= {"synthetic", "resize", "normalise"}
         key = json.dumps([config.model_dump(mode="json", include=fields), spec.project_dir], sort_keys=True)
         if key not in self._bundles:
             try:
-                self._bundles[key] = load_bundle(spec)
+                self._bundles[key] = load_bundle(spec, may_fetch=True)
             except Exception as error:  # noqa: BLE001 (whatever the user's code raises is a finding about it)
                 self._bundles[key] = _one_line(error, spec)
         return self._bundles[key]
@@ -183,7 +184,7 @@ class _Checker:
         if key not in self._trials:
             try:
                 context = _context(spec.config)
-                task = build_task(spec, bundle, context)
+                task = build_task(spec, bundle, context, may_fetch=True)
                 self._trials[key] = try_step(spec, bundle, task, context)
             except Exception as error:  # noqa: BLE001 (whatever the user's code raises is a finding about it)
                 self._trials[key] = _one_line(error, spec)

@@ -62,7 +62,7 @@ class Share:
         self._seed = config.seed
         self._parts = config.gradient_accumulation_steps
         self._batches = Batches(
-            bundle, bundle.train, device=device, augmentations=config.augment, channels_last=config.channels_last
+            bundle, bundle.train, device=device, augmentations=config.augmentations, channels_last=config.channels_last
         )
         self._generator = torch.Generator()
         self._bundle = bundle

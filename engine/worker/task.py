@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from engine import catalog
 from engine.core.errors import DdptuiError, InputError, Problem
@@ -17,12 +16,12 @@ from engine.core.spec import RunConfig, RunSpec
 from engine.core.topology import make_topology
 from engine.worker.context import RankContext
 from engine.worker.datasets.bundle import DatasetBundle
+from engine.worker.measures import find_loss, find_metrics
 from engine.worker.own_code import accepted_arguments, describe_error, in_project, is_own, load_own, project_on_path
 from engine.worker.strategies.interface import Task
+from engine.worker.weights import load_weights
 
-__all__ = ["build_task", "count_correct"]
-
-Measure = Callable[[Tensor, Tensor], Tensor]
+__all__ = ["build_task"]
 
 _OPTIMIZERS: dict[str, Any] = {
     "sgd": torch.optim.SGD,
@@ -33,13 +32,14 @@ _OPTIMIZERS: dict[str, Any] = {
 }
 
 
-def build_task(spec: RunSpec, bundle: DatasetBundle, context: RankContext) -> Task:
+def build_task(spec: RunSpec, bundle: DatasetBundle, context: RankContext, *, may_fetch: bool = False) -> Task:
     """Build what the run trains. The model itself is not made yet, but its code is imported.
 
     Args:
         spec: of the run.
         bundle: its data, which says the input shape and the classes.
         context: of this rank; says how many GPUs ``world_size = "gpu"`` means.
+        may_fetch: whether torchvision's weights may be downloaded here: in one process, before ranks start.
 
     Raises:
         InputError: a name is unknown, or the user's own code does not import.
@@ -47,25 +47,20 @@ def build_task(spec: RunSpec, bundle: DatasetBundle, context: RankContext) -> Ta
     config = spec.config
     num_gpus = torch.cuda.device_count() if context.device.type == "cuda" else 0
     topology = make_topology(config, catalog.STRATEGY_TRAITS[config.strategy], num_gpus=num_gpus)
-    names = [name for name in config.metrics if name != "accuracy"]
+    count_correct, metrics = find_metrics(spec, bundle.num_classes)
     return Task(
         config=config,
         topology=topology,
         input_shape=bundle.input_shape,
-        build_model=_model_builder(spec, bundle),
-        loss=_loss(spec),
-        count_correct=count_correct if "accuracy" in config.metrics else None,
+        build_model=_model_builder(spec, bundle, may_fetch=may_fetch),
+        loss=find_loss(spec),
+        count_correct=count_correct,
         make_optimizer=partial(_make_optimizer, config, topology.lr),
-        metrics={name.rpartition(":")[2]: _own_measure("metrics", name, spec) for name in names},
+        metrics=metrics,
     )
 
 
-def count_correct(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return how many samples have their highest score ``[B, classes]`` at their target: a 0-d tensor."""
-    return (outputs.argmax(dim=1) == targets).sum()
-
-
-def _model_builder(spec: RunSpec, bundle: DatasetBundle) -> Callable[[], nn.Module]:
+def _model_builder(spec: RunSpec, bundle: DatasetBundle, *, may_fetch: bool) -> Callable[[], nn.Module]:
     config = spec.config
     offered: dict[str, Any] = {"input_shape": bundle.input_shape, "num_classes": bundle.num_classes}
     if is_own(config.model):
@@ -76,7 +71,7 @@ def _model_builder(spec: RunSpec, bundle: DatasetBundle) -> Callable[[], nn.Modu
     else:
         build = _catalog_model(config)
         arguments = {**offered, **config.model_args}
-    return partial(_build_model, spec, build, arguments)
+    return partial(_build_model, spec, build, arguments, may_fetch=may_fetch)
 
 
 def _catalog_model(config: RunConfig) -> Callable[..., nn.Module]:
@@ -91,7 +86,9 @@ def _catalog_model(config: RunConfig) -> Callable[..., nn.Module]:
     return build
 
 
-def _build_model(spec: RunSpec, build: Callable[..., Any], arguments: dict[str, Any]) -> nn.Module:
+def _build_model(
+    spec: RunSpec, build: Callable[..., Any], arguments: dict[str, Any], *, may_fetch: bool = False
+) -> nn.Module:
     """Make the model with weights from the seed alone; this process's own random numbers go on as if nothing was."""
     name = spec.config.model
     try:
@@ -110,39 +107,9 @@ def _build_model(spec: RunSpec, build: Callable[..., Any], arguments: dict[str, 
         raise _problem("model", f"{name!r} made a {type(model).__name__}, not a torch.nn.Module")
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise _problem("model", f"{name!r} has no parameters to train")
+    if spec.config.weights is not None:
+        load_weights(model, spec, may_fetch=may_fetch)
     return model
-
-
-def _loss(spec: RunSpec) -> Measure:
-    known: dict[str, Measure] = {"cross_entropy": F.cross_entropy, "nll": F.nll_loss, "mse": _mean_squared_error}
-    name = spec.config.loss
-    if is_own(name):
-        return _own_measure("loss", name, spec)
-    if name not in known:
-        raise _problem(
-            "loss", f"unknown loss {name!r}; there are {', '.join(known)}, or your own 'package.module:name'"
-        )
-    return known[name]
-
-
-def _mean_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean squared distance of the outputs ``[B, classes]`` to 1 for the sample's class and 0 for the others."""
-    return F.mse_loss(outputs, F.one_hot(targets, outputs.shape[1]).to(outputs.dtype))
-
-
-def _own_measure(key: str, name: str, spec: RunSpec) -> Measure:
-    """Load a user's ``(outputs, targets) -> tensor``; a class (an ``nn.Module`` loss) is made without arguments."""
-    if not is_own(name):
-        raise _problem(key, f"unknown name {name!r}; there is accuracy, or your own 'package.module:name'")
-    value = load_own(key, name, spec.project_dir)
-    try:
-        measure = value() if inspect.isclass(value) else value
-    except Exception as error:
-        raise _problem(key, f"{name!r} cannot be made: {describe_error(error, spec.project_dir)}") from error
-    if not callable(measure):
-        raise _problem(key, f"{name!r} is {type(measure).__name__}, not a function of (outputs, targets)")
-    called: Measure = measure
-    return called
 
 
 def _make_optimizer(config: RunConfig, lr: float, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:

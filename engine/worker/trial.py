@@ -16,6 +16,7 @@ from engine.core.spec import RunSpec
 from engine.worker.batches import Batches
 from engine.worker.context import RankContext
 from engine.worker.datasets.bundle import DatasetBundle
+from engine.worker.measures import LOSSES
 from engine.worker.own_code import describe_error, project_on_path
 from engine.worker.strategies.interface import Batch, Task
 from engine.worker.strategies.replica import Replica
@@ -65,7 +66,7 @@ def try_step(spec: RunSpec, bundle: DatasetBundle, task: Task, context: RankCont
         bundle,
         bundle.train,
         device=context.device,
-        augmentations=task.config.augment,
+        augmentations=task.config.augmentations,
         channels_last=task.config.channels_last,
     )
     generator = torch.Generator().manual_seed(0)
@@ -111,7 +112,7 @@ def _check_outputs(spec: RunSpec, bundle: DatasetBundle, outputs: Tensor, num_sa
             f"model {name} turns a batch of {num_samples} into outputs of shape {list(outputs.shape)}; "
             "the first dimension must be the batch"
         )
-    counts_classes = spec.config.loss in ("cross_entropy", "nll", "mse")
+    counts_classes = spec.config.loss in LOSSES
     if counts_classes and (outputs.dim() != 2 or outputs.shape[1] < bundle.num_classes):
         raise InputError(
             f"model {name} returns {list(outputs.shape[1:])} values a sample, "

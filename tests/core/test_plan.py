@@ -424,7 +424,7 @@ stop = { steps = "many" }
         ("matrix", "words"),
         [
             ("world_size = 2", "got 2; an axis is a list of values: write [2]"),
-            ("world_sise = [2]", "did you mean world_size?"),
+            ("world_sise = [2]", "did you mean world_size"),
             ("case = [{ name = 'a' }, { name = 'a' }]", '"a" is already used on axis case'),
             ("case = [{ seed = 1 }]", "needs a name"),
             ("case = [{ name = 'a', sed = 1 }]", "did you mean seed?"),

@@ -1,3 +1,5 @@
+import warnings
+
 import pytest
 
 from engine.core.schedule import lr_at
@@ -38,6 +40,23 @@ def rates_of_torch(make_scheduler):
 def test_rates_are_those_of_torchs_scheduler_stepped_after_each_epoch(scheduler, make_torch):
     rates = [lr_at(scheduler, 0.3, epoch, NUM_EPOCHS) for epoch in range(NUM_EPOCHS)]
     assert rates == pytest.approx(rates_of_torch(make_torch), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["step", "cosine"])
+def test_a_warm_up_is_torchs_linear_one_before_the_schedule(name):
+    def make_torch(optimizer):
+        torchs = torch.optim.lr_scheduler
+        after = (
+            torchs.StepLR(optimizer, 2, 0.5) if name == "step" else torchs.CosineAnnealingLR(optimizer, NUM_EPOCHS - 4)
+        )
+        before = torchs.LinearLR(optimizer, start_factor=0.2, total_iters=4)
+        return torchs.SequentialLR(optimizer, [before, after], milestones=[4])
+
+    scheduler = Scheduler(name=name, step_size=2, gamma=0.5, warmup_epochs=4, warmup_factor=0.2)
+    rates = [lr_at(scheduler, 0.3, epoch, NUM_EPOCHS) for epoch in range(NUM_EPOCHS)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # SequentialLR uses its own deprecated argument
+        assert rates == pytest.approx(rates_of_torch(make_torch), rel=1e-9, abs=1e-12)
 
 
 def test_cosine_without_a_period_says_what_is_missing():

@@ -3,6 +3,7 @@ import pytest
 import torch
 from data_specs import make_bundle, random_images
 
+from engine.core.image_spec import Augmentation
 from engine.worker.batches import Batches
 from engine.worker.datasets.bundle import Split
 
@@ -62,7 +63,7 @@ def test_no_batch_shares_memory_with_another_or_with_the_data():
 def test_augmenting_leaves_the_data_as_it_was_and_follows_the_generator():
     bundle = make_bundle(random_images(10, 3, 8, 8))
     before = bundle.train.inputs.clone()
-    batches = Batches(bundle, bundle.train, device=CPU, augmentations=["crop", "flip"])
+    batches = Batches(bundle, bundle.train, device=CPU, augmentations=[Augmentation(name="crop"), Augmentation(name="flip")])
     first, again, other = (batches.get(POSITIONS, torch.Generator().manual_seed(seed)).inputs for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -72,7 +73,7 @@ def test_augmenting_leaves_the_data_as_it_was_and_follows_the_generator():
 
 def test_the_padding_of_a_crop_is_black_before_normalisation():
     bundle = make_bundle(torch.full((64, 1, 8, 8), 200, dtype=torch.uint8))
-    batches = Batches(bundle, bundle.train, device=CPU, augmentations=["crop"])
+    batches = Batches(bundle, bundle.train, device=CPU, augmentations=[Augmentation(name="crop")])
     values = batches.get(np.arange(64), torch.Generator().manual_seed(0)).inputs.unique()
     black, light = ((level / 255 - 0.4) / 0.2 for level in (0, 200))
     assert values.tolist() == pytest.approx([black, light], rel=1e-5)

@@ -7,7 +7,8 @@ from torch.nn.functional import cross_entropy
 
 from engine.core.errors import InputError
 from engine.worker.context import read_context
-from engine.worker.task import build_task, count_correct
+from engine.worker.measures import count_correct
+from engine.worker.task import build_task
 
 BUNDLE = make_bundle(random_images(20, 1, 8, 8))
 
@@ -58,11 +59,37 @@ def test_model_args_reach_the_model():
         ("cross_entropy", lambda outputs, targets: cross_entropy(outputs, targets)),
         ("nll", lambda outputs, targets: -outputs[torch.arange(4), targets].mean()),
         ("mse", lambda outputs, targets: ((outputs - torch.eye(5)[targets]) ** 2).mean()),
+        (
+            "bce",
+            lambda outputs, targets: (
+                -(torch.eye(5)[targets] * outputs.sigmoid().log() + (1 - torch.eye(5)[targets]) * (-outputs).sigmoid().log())
+            ).mean(),
+        ),
     ],
 )
 def test_losses_are_means_over_the_batch(name, reference):
     outputs, targets = torch.randn(4, 5), torch.tensor([0, 4, 2, 2])
     torch.testing.assert_close(build(loss=name).loss(outputs, targets), reference(outputs, targets))
+
+
+def test_label_smoothing_spreads_a_share_over_all_classes():
+    outputs, targets = torch.randn(4, 5), torch.tensor([0, 4, 2, 2])
+    loss = build(loss_args={"label_smoothing": 0.3}).loss
+    logs = outputs.log_softmax(dim=1)
+    expected = -(0.7 * logs[torch.arange(4), targets] + 0.3 * logs.mean(dim=1)).mean()
+    torch.testing.assert_close(loss(outputs, targets), expected)
+
+
+def test_a_sample_is_in_the_top_three_if_its_target_is_among_the_three_highest_scores():
+    task = build(metrics=["top1", "top3", "top5"])
+    outputs = torch.arange(10.0).repeat(4, 1)
+    targets = torch.tensor([9, 7, 5, 0])
+    assert {name: count(outputs, targets).item() for name, count in task.metrics.items()} == {
+        "top1": 1,
+        "top3": 2,
+        "top5": 3,
+    }
+    assert task.count_correct is count_correct
 
 
 def test_correct_samples_are_counted_where_accuracy_is_asked_for():
@@ -126,7 +153,11 @@ def test_a_users_loss_and_metrics_may_be_functions_or_loss_classes(own):
         ({"model_args": {"width": 3}}, "model_args: model mlp does not take width; it takes hidden"),
         ({"model": "lenet5", "model_args": {"width": 3}}, "model lenet5 does not take width; it takes none"),
         ({"loss": "hinge"}, "loss: unknown loss 'hinge'; there are cross_entropy"),
-        ({"metrics": ["f1"]}, "metrics: unknown name 'f1'; there is accuracy"),
+        ({"loss_args": {"smoothing": 0.1}}, "loss cross_entropy does not take smoothing; it takes label_smoothing"),
+        ({"loss_args": {"label_smoothing": 2}}, "label_smoothing is a number from 0 to 1, not 2"),
+        ({"loss": "mse", "loss_args": {"label_smoothing": 0.1}}, "loss mse does not take label_smoothing"),
+        ({"metrics": ["top10"]}, "top10 is always 100 % where there are 10 classes"),
+        ({"metrics": ["f1"]}, "metrics: unknown name 'f1'; there are accuracy, top1"),
         ({"loss": "no_such_module:loss"}, "No module named 'no_such_module'"),
         ({"model": "own_task:INSTANCE"}, "must be a class or function"),
         ({"loss": "own_task:NUMBER"}, "is int, not a function"),

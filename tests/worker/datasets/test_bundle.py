@@ -40,7 +40,7 @@ def test_positions_of_a_split_are_turned_into_rows():
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"dataset": "mnits"}, "unknown dataset 'mnits'; there are digits, synthetic"),
+        ({"dataset": "mnits"}, "unknown dataset 'mnits'; there are cifar10, cifar100, digits"),
         ({"dataset_args": {"shape": [1, 8, 8]}}, "digits does not take shape; it takes input_shape"),
         ({"dataset_args": {"input_shape": [8, 8]}}, "input_shape must be"),
         ({"dataset": "synthetic", "dataset_args": {"train_samples": 0}}, "train_samples must be a positive integer"),

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from engine.worker.models import lenet5, mlp, mnist_cnn, mnist_rnn
+from engine.worker.models import lenet5, mlp, mnist_cnn, mnist_rnn, resnet18, vgg19
 
 
 def count(model):
@@ -12,6 +12,35 @@ def count(model):
 @pytest.mark.parametrize(("module", "num_parameters"), [(lenet5, 62_006), (mnist_cnn, 51_902), (mnist_rnn, 26_602)])
 def test_the_published_number_of_parameters_at_the_preferred_shape(module, num_parameters):
     assert count(module.build(input_shape=module.PREFERRED_INPUT_SHAPE, num_classes=10)) == num_parameters
+
+
+@pytest.mark.parametrize(
+    ("module", "num_classes", "num_parameters"), [(resnet18, 100, 11_227_812), (vgg19, 20, 131_220_564)]
+)
+def test_the_published_number_of_parameters_of_large_models(module, num_classes, num_parameters):
+    with torch.device("meta"):
+        assert count(module.build(input_shape=(3, 224, 224), num_classes=num_classes)) == num_parameters
+
+
+def test_resnet18_is_torchvisions_under_the_same_names():
+    theirs = pytest.importorskip("torchvision").models.resnet18(num_classes=7).eval()
+    ours = resnet18.build(input_shape=(3, 64, 64), num_classes=7).eval()
+    ours.load_state_dict(theirs.state_dict())
+    images = torch.rand(2, 3, 64, 64)
+    assert torch.equal(ours(images), theirs(images))
+
+
+def test_the_features_of_vgg19_are_torchvisions_and_its_head_begins_anew():
+    models = pytest.importorskip("torchvision").models
+    theirs = models.vgg.VGG(models.vgg.make_layers(models.vgg.cfgs["E"]), init_weights=False, num_classes=3)
+    ours = vgg19.build(input_shape=(3, 32, 32), num_classes=7, hidden=[8]).eval()
+    lacking = ours.load_state_dict(vgg19.rename_weights(theirs.state_dict()), strict=False)
+    assert lacking.unexpected_keys == []
+    assert {key.rpartition(".")[0] for key in lacking.missing_keys} == {"fc1", "fc2"}
+    images = torch.rand(1, 3, 32, 32)
+    names = [name for name, _ in ours.named_children()]
+    assert torch.equal(ours[: names.index("pool")](images), theirs.features(images))
+    assert [layer.p for layer in ours if isinstance(layer, nn.Dropout)] == [0.7]
 
 
 @pytest.mark.parametrize(

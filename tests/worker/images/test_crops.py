@@ -2,13 +2,21 @@ import pytest
 import torch
 from data_specs import random_images
 
-from engine.worker.augment import PADDING, augment
+from engine.worker.images.crops import crop, flip
+
+PADDING = 4
 
 NUM_SAMPLES = 4000
 
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def augment(images, names, draws):
+    for name in names:
+        images = crop(images, draws, padding=PADDING) if name == "crop" else flip(images, draws, probability=0.5)
+    return images
 
 
 def marked_images(size=8):

@@ -187,6 +187,7 @@ def _run_row(run: RunData) -> Row:
     spec, summary = run.spec, run.summary
     times, rate = mapping(summary, "time"), mapping(summary, "throughput")
     row: Row = {"run": run.run_id, "point": text(spec, "point"), "repeat": whole(spec, "repeat")}
+    row |= {"data": data_label(spec)}
     row |= {f"axis.{name}": value for name, value in mapping(spec, "axes").items()}
     row |= {"state": run.state, "reason": run.reason, "stop_reason": text(summary, "stop_reason")}
     row |= {"strategy": text(summary, "strategy")}
@@ -216,7 +217,7 @@ def _epoch_rows(run: RunData) -> Iterator[Row]:
     for epoch in sequence(run.summary, "epochs"):
         if isinstance(epoch, dict):
             row: Row = {"run": run.run_id, "point": text(run.spec, "point"), "repeat": whole(run.spec, "repeat")}
-            row |= {"epoch": whole(epoch, "epoch"), **{name: number(epoch, name) for name in FIGURES}}
+            row |= {"data": data_label(run.spec), "epoch": whole(epoch, "epoch"), **{name: number(epoch, name) for name in FIGURES}}
             row |= {"lr": number(epoch, "lr"), "epoch_s": number(epoch, "epoch_s")}
             row |= {"epoch_without_evaluation_s": number(epoch, "train_s"), "evaluation_s": number(epoch, "eval_s")}
             yield row | {"samples": whole(epoch, "samples")}

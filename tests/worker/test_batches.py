@@ -63,7 +63,9 @@ def test_no_batch_shares_memory_with_another_or_with_the_data():
 def test_augmenting_leaves_the_data_as_it_was_and_follows_the_generator():
     bundle = make_bundle(random_images(10, 3, 8, 8))
     before = bundle.train.inputs.clone()
-    batches = Batches(bundle, bundle.train, device=CPU, augmentations=[Augmentation(name="crop"), Augmentation(name="flip")])
+    batches = Batches(
+        bundle, bundle.train, device=CPU, augmentations=[Augmentation(name="crop"), Augmentation(name="flip")]
+    )
     first, again, other = (batches.get(POSITIONS, torch.Generator().manual_seed(seed)).inputs for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

@@ -62,7 +62,10 @@ def test_model_args_reach_the_model():
         (
             "bce",
             lambda outputs, targets: (
-                -(torch.eye(5)[targets] * outputs.sigmoid().log() + (1 - torch.eye(5)[targets]) * (-outputs).sigmoid().log())
+                -(
+                    torch.eye(5)[targets] * outputs.sigmoid().log()
+                    + (1 - torch.eye(5)[targets]) * (-outputs).sigmoid().log()
+                )
             ).mean(),
         ),
     ],

@@ -22,13 +22,12 @@ SCRIPT_KEYS = frozenset(
 """Keys of a run that mean something to a script."""
 
 TRAINING_KEYS = frozenset(
-    """
-    augment backend channels_last compile data_root dataset dataset_args dataset_size ddp dp evaluate_every
-    evaluation fsdp global_batch_size gradient_accumulation_steps hang_after local_batch_size long_tail loss
-    loss_args lr_scaling metrics model model_args normalise on_disk_full on_hang on_nonfinite optimizer partition
-    partition_args pipeline precision resize rpc_pipeline scheduler slow snapshot strategy synthetic validation
-    weights
-    """.split()
+    {"augment", "backend", "channels_last", "compile", "data_root", "dataset", "dataset_args", "dataset_size"}
+    | {"ddp", "dp", "evaluate_every", "evaluation", "fsdp", "global_batch_size", "gradient_accumulation_steps"}
+    | {"hang_after", "local_batch_size", "long_tail", "loss", "loss_args", "lr_scaling", "metrics", "model"}
+    | {"model_args", "normalise", "on_disk_full", "on_hang", "on_nonfinite", "optimizer", "partition"}
+    | {"partition_args", "pipeline", "precision", "resize", "rpc_pipeline", "scheduler", "slow", "snapshot"}
+    | {"strategy", "synthetic", "validation", "weights"}
 )
 """Keys of ddptui's own training: a script decides these things itself."""
 

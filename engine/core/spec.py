@@ -354,11 +354,6 @@ class RunConfig(Strict):
         """``augment`` with every name as a table."""
         return tuple(Augmentation(name=item) if isinstance(item, str) else item for item in self.augment)
 
-    @property
-    def data_label(self) -> str:
-        """What tables and titles call the data: ``cifar10``, ``cifar10 (synthetic)``."""
-        return f"{self.dataset} (synthetic)" if self.synthetic else self.dataset
-
     @model_validator(mode="after")
     def _keys_agree(self) -> Self:
         """All rules over several keys in one validator: pydantic stops at the first that raises."""

@@ -18,7 +18,7 @@ from engine.core.events import Event
 from engine.core.fields import mapping, number, sequence, text, whole
 from engine.report.collect import ExperimentData, RunData
 from engine.report.partition_tables import PARTITION_COLUMNS, partition_rows
-from engine.report.wording import NOT_AVAILABLE, plain_text
+from engine.report.wording import NOT_AVAILABLE, data_label, plain_text
 from engine.store import AttemptPaths, write_whole
 from engine.tail import read_events
 
@@ -44,7 +44,10 @@ def write_tables(data: ExperimentData) -> list[Path]:
         OSError: as the file system raised it.
     """
     tables: dict[str, Iterable[Row]] = {
-        "summary": [_summary_row(point) | _published_columns(point, data.published) for point in data.points],
+        "summary": [
+            _summary_row(point, _data_of(data, point)) | _published_columns(point, data.published)
+            for point in data.points
+        ],
         "runs": [_run_row(run) for run in data.runs],
         "epochs": [row for run in data.runs for row in _epoch_rows(run)],
         "ranks": [row for run in data.runs for row in _rank_rows(run)],
@@ -133,8 +136,12 @@ def _total(items: Sequence[Mapping[str, Any]], key: str, *, every: bool = False)
     return sum(values) if values and (not every or len(values) == len(items)) else None
 
 
-def _summary_row(point: PointRow) -> Row:
-    row: Row = {"point": point.point, "label": point.label}
+def _data_of(data: ExperimentData, point: PointRow) -> str | None:
+    return next((data_label(run.spec) for run in data.runs_of(point.point)), None)
+
+
+def _summary_row(point: PointRow, data: str | None) -> Row:
+    row: Row = {"point": point.point, "label": point.label, "data": data}
     row |= {
         f"axis.{name}": value for name, value in point.axes.items() if name not in ("strategy", "world_size", "nodes")
     }
@@ -217,7 +224,11 @@ def _epoch_rows(run: RunData) -> Iterator[Row]:
     for epoch in sequence(run.summary, "epochs"):
         if isinstance(epoch, dict):
             row: Row = {"run": run.run_id, "point": text(run.spec, "point"), "repeat": whole(run.spec, "repeat")}
-            row |= {"data": data_label(run.spec), "epoch": whole(epoch, "epoch"), **{name: number(epoch, name) for name in FIGURES}}
+            row |= {
+                "data": data_label(run.spec),
+                "epoch": whole(epoch, "epoch"),
+                **{name: number(epoch, name) for name in FIGURES},
+            }
             row |= {"lr": number(epoch, "lr"), "epoch_s": number(epoch, "epoch_s")}
             row |= {"epoch_without_evaluation_s": number(epoch, "train_s"), "evaluation_s": number(epoch, "eval_s")}
             yield row | {"samples": whole(epoch, "samples")}
@@ -229,7 +240,11 @@ def _rank_rows(run: RunData) -> Iterator[Row]:
             phases = mapping(mapping(run.summary, "phases"), str(rank.get("rank")))
             bubble = number(mapping(run.summary, "bubble_ratio"), str(rank.get("rank")))
             cores = " ".join(str(core) for core in sequence(rank, "cores"))
-            row: Row = {"run": run.run_id} | {key: rank.get(key) for key in _RANK_COLUMNS} | {"cores": cores or None}
+            row: Row = (
+                {"run": run.run_id, "data": data_label(run.spec)}
+                | {key: rank.get(key) for key in _RANK_COLUMNS}
+                | {"cores": cores or None}
+            )
             row |= {f"phase_{name}_s_per_step": number(phases, name) for name in phases}
             yield row | {"bubble_ratio": bubble}
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from engine.analysis.statistics import Estimate
+from engine.core.fields import mapping, text
 
 __all__ = [
     "NOT_AVAILABLE",
+    "data_label",
     "plain_text",
     "show_bytes",
     "show_estimate",
@@ -19,6 +22,13 @@ __all__ = [
 ]
 
 NOT_AVAILABLE = "n/a"
+
+
+def data_label(spec: Mapping[str, Any]) -> str | None:
+    """The data set of a run, and where made-up data stands in for it, that: ``cifar10 (synthetic)``."""
+    config = mapping(spec, "config")
+    name = text(config, "dataset")
+    return f"{name} (synthetic)" if name is not None and config.get("synthetic") is True else name
 
 
 def plain_text(value: Any, *, max_length: int = 2000) -> str:

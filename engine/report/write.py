@@ -12,6 +12,7 @@ from engine.report.html_page import render_html
 from engine.report.markdown_page import render_markdown
 from engine.report.png import draw_figures
 from engine.report.tables import write_tables
+from engine.report.wording import data_label
 from engine.store import write_whole
 
 __all__ = ["write_report"]
@@ -35,7 +36,8 @@ def write_report(results: Path, experiment: str) -> list[Path]:
     tables = write_tables(data)
     figures = draw_figures(data)
     sections = make_sections(data, figures)
-    title = f"{data.name}: distributed training compared"
+    made_up = [label for run in data.runs if (label := data_label(run.spec)) and label.endswith("(synthetic)")]
+    title = f"{data.name}: distributed training compared{f', on {made_up[0]}' if made_up else ''}"
     lead = [headline(data), _about(data)]
     markdown = render_markdown(title, lead, sections, folder=data.paths.root)
     write_whole(data.paths.report_md, markdown.encode(), mode=0o644)

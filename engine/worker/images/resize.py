@@ -1,6 +1,6 @@
 """Batches of images brought to one size: as a whole in evaluation, each from its own random box in training.
 
-What torchvision's ``Resize``, ``CenterCrop`` and ``RandomResizedCrop`` (``transforms.v2``) do with antialiasing: on CPUs
+What torchvision's ``Resize``, ``CenterCrop`` and ``RandomResizedCrop`` (``v2``) do with antialiasing: on CPUs
 bit for bit, by torch's kernel for bytes; on other devices within a grey level or two, random boxes by matrix products.
 """
 

@@ -30,8 +30,9 @@ CASES: dict[str, tuple[int, int | None, list[str], list[object]]] = {
     ),
     "32 to 224: box, flip, RandAugment, erasing": (
         32, 224, ["random_resized_crop", "flip", "rand_augment", "random_erasing"],
-        [T.RandomResizedCrop(224, interpolation=BICUBIC), T.RandomHorizontalFlip(), T.RandAugment(interpolation=BICUBIC),
-         *TO_TENSOR, T.RandomErasing(0.25, value="random")],
+        # One of torchvision's operations, always applied: as many on average as two of timm's, each in one of two.
+        [T.RandomResizedCrop(224, interpolation=BICUBIC), T.RandomHorizontalFlip(),
+         T.RandAugment(num_ops=1, interpolation=BICUBIC), *TO_TENSOR, T.RandomErasing(0.25, value="random")],
     ),
     "256 to 224: box, flip": (
         256, 224, ["random_resized_crop", "flip"],

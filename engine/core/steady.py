@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from engine.core.fields import text
 from engine.core.rank_record import RankRecord, Window
 from engine.core.run_record import RunRecord
 
@@ -129,7 +130,9 @@ def bubble_ratios(steady: Steady, ranks: Mapping[int, RankRecord]) -> dict[int, 
     from the first operation of any stage to the last. Where there are no spans: the bubble phase over the step's time.
     """
     stages = {r: ws for r, ws in steady.windows.items() if ranks[r].start.get("role") != "driver"}
-    hosts = {ranks[rank].start.get("host") for rank in stages}  # monotonic clocks of two machines tell nothing together
+    hosts = {
+        text(ranks[rank].start, "host") for rank in stages
+    }  # monotonic clocks of two machines tell nothing together
     from_spans = _bubbles_from_spans(stages) if len(hosts) == 1 else {}
     if from_spans:
         return from_spans

@@ -342,7 +342,7 @@ def test_the_wait_of_one_rank_for_another_is_in_the_total_time_once():
 def test_spans_of_two_hosts_are_not_compared_since_their_monotonic_clocks_differ():
     phases = {"forward": 0.06, "bubble": 0.04}
 
-    def bubbles(*hosts: str) -> Any:
+    def bubbles(*hosts: Any) -> Any:
         events = [start(0, role="driver", world_size=3)]
         for rank, host in enumerate(hosts, start=1):
             spans = [["F", 0, 1000.0 * rank, 1000.0 * rank + 1]]
@@ -353,6 +353,7 @@ def test_spans_of_two_hosts_are_not_compared_since_their_monotonic_clocks_differ
 
     assert bubbles("a", "b") == {"1": pytest.approx(0.4), "2": pytest.approx(0.4)}
     assert bubbles("a", "a")["1"] > 0.9
+    assert bubbles("a", ["a"]) == bubbles("a", "b"), "a host that is no name is another one"
 
 
 NAMES = st.sampled_from(

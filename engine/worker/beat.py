@@ -58,7 +58,7 @@ class MappedBeat:
     def __init__(self, path: Path) -> None:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.ftruncate(fd, BEAT_BYTES)
+            os.pwrite(fd, bytes(BEAT_BYTES), 0)  # takes the room now: a mapped page without any would be SIGBUS
             self._record = mmap.mmap(fd, BEAT_BYTES)
         finally:
             os.close(fd)

@@ -1,3 +1,4 @@
+import errno
 import os
 import struct
 import time
@@ -41,3 +42,11 @@ def test_without_a_folder_nothing_is_written_and_nothing_fails(tmp_path):
         beat.write("data", 1)
         beat.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_there_is_no_room_for_it_a_rank_goes_without_and_is_not_killed_by_sigbus(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", refuse)
+    assert isinstance(open_beat(str(tmp_path), 0), NoBeat)

@@ -1,7 +1,11 @@
 PYTHON ?= python
 .DEFAULT_GOAL := help
 
-.PHONY: help check lint types imports test bench reference
+.PHONY: help check lint types imports test bench reference drill fuzz
+
+SEED ?= 0
+N ?= 100
+JOBS ?= 1
 
 help:  ## print the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,3 +32,10 @@ bench:  ## the benchmarks: ratios, contenders interleaved (needs: pip install -e
 
 reference:  ## make results/reference/ anew on this machine
 	$(PYTHON) -m benchmarks.reference
+
+drill:  ## random faults at random times: SEED=0 N=100 JOBS=1, goes on where the ledger of the seed ends
+	$(PYTHON) -m tests.drills.faults --seed $(SEED) --count $(N) --jobs $(JOBS) --resume
+
+fuzz:  ## 20,000 mutated experiment files and 200,000 mutated event lines: SEED=0 (some ten minutes)
+	$(PYTHON) -m tests.drills.fuzz_toml --seed $(SEED)
+	$(PYTHON) -m tests.drills.fuzz_events --seed $(SEED)

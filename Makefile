@@ -1,7 +1,7 @@
 PYTHON ?= python
 .DEFAULT_GOAL := help
 
-.PHONY: help check lint types imports test bench reference drill fuzz
+.PHONY: help check lint types imports test bench concurrent reference drill fuzz
 
 SEED ?= 0
 N ?= 100
@@ -29,6 +29,9 @@ bench:  ## the benchmarks: ratios, contenders interleaved (needs: pip install -e
 	$(PYTHON) -m benchmarks.train
 	$(PYTHON) -m benchmarks.pipeline
 	$(PYTHON) -m benchmarks.overhead
+
+concurrent:  ## 100 jobs of two users, four at a time, and 200 stores at once: no clash (a quarter of an hour and more)
+	$(PYTHON) -m tests.drills.concurrent_starts
 
 reference:  ## make results/reference/ anew on this machine
 	$(PYTHON) -m benchmarks.reference

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from typing import Any
 
+from ddptui.privacy import FILE_MODE
 from ddptui.streams import NO_ROOM
 
 __all__ = ["LineWriter", "encode_line"]
@@ -131,7 +132,7 @@ class LineWriter:
     def _open(self) -> None:
         """Open the file; its folder is not made anew where somebody has deleted it."""
         try:
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
         except OSError as error:
             self._note(error)
 

@@ -38,6 +38,7 @@ import traceback
 from typing import Any, NoReturn
 
 from ddptui.lines import LineWriter
+from ddptui.privacy import FILE_MODE, FOLDER_MODE, UMASK
 from ddptui.script import run_script, without_our_frames
 from ddptui.streams import NO_ROOM, take_streams
 
@@ -86,7 +87,7 @@ def become_agent(arguments: list[str]) -> None:
 
 def become_rank(module: str, arguments: list[str]) -> None:
     """Become one rank: ``python -m module arguments`` in this process."""
-    os.umask(0o077)
+    os.umask(UMASK)
     files = _enter_rank()
     sys.argv = [module, *arguments]
     try:
@@ -99,13 +100,13 @@ def become_rank(module: str, arguments: list[str]) -> None:
 def become_script(path: str, arguments: list[str]) -> None:
     """Become one rank of a user's own program: ``python path arguments`` in this process."""
     os.environ["DDPTUI_RANK_STARTED_S"] = repr(time.time())
-    own_umask = os.umask(0o077)
+    own_umask = os.umask(UMASK)
     files = _enter_rank()
     os.umask(own_umask)  # who may read what the program writes is the user's to say
     for variable, name in (("DDPTUI_LINES", "lines"), ("DDPTUI_EVENTS", "events")):
         os.environ.pop(variable, None)
         if name in files:
-            os.makedirs(os.path.dirname(files[name]), exist_ok=True, mode=0o700)
+            os.makedirs(os.path.dirname(files[name]), exist_ok=True, mode=FOLDER_MODE)
             os.environ[variable] = files[name]
     try:
         run_script(path, arguments)
@@ -232,7 +233,7 @@ def _take_logs(files: dict[str, str]) -> None:
         if name in files:
             try:
                 os.makedirs(os.path.dirname(files[name]), exist_ok=True)
-                fd = os.open(files[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+                fd = os.open(files[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE)
             except OSError as error:
                 if error.errno not in NO_ROOM:
                     raise

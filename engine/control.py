@@ -17,8 +17,9 @@ from engine.core.errors import DdptuiError, InputError
 from engine.core.lifecycle import Rerun
 from engine.core.run_queue import RunKey
 from engine.core.spec import RunSpec
+from engine.ownership import RefusedFileError, check_own_folder, read_own_json
 from engine.processes import Handle
-from engine.store import ResultsPaths, read_json, write_json
+from engine.store import ResultsPaths, make_folder, write_json
 from engine.wake import ensure_supervisor, is_supervisor_alive, lock_holder
 
 __all__ = [
@@ -147,10 +148,13 @@ def check_writable(results: Path) -> None:
     """Make the results folder.
 
     Raises:
-        InputError: it cannot be made or written.
+        InputError: it cannot be made or written, or belongs to another user.
     """
     try:
-        ResultsPaths(results).control.mkdir(parents=True, exist_ok=True, mode=0o700)
+        check_own_folder(results)
+        check_own_folder(ResultsPaths(results).control)
+        results.absolute().parent.mkdir(parents=True, exist_ok=True)
+        make_folder(ResultsPaths(results).control)
     except OSError as error:
         raise InputError(f"cannot write into the results folder {results}: {error.strerror or error}") from error
     if not os.access(results, os.W_OK | os.X_OK) or not os.access(ResultsPaths(results).control, os.W_OK | os.X_OK):
@@ -158,7 +162,10 @@ def check_writable(results: Path) -> None:
 
 
 def _read_reply(path: Path) -> Reply | None:
-    value = read_json(path)
+    try:
+        value = read_own_json(path)
+    except RefusedFileError:  # not an answer of our supervisor
+        return None
     if value is None:
         return None
     try:

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 
 from ddptui.lines import LineWriter
+from ddptui.privacy import UMASK
 from engine.core.errors import DdptuiError
 from engine.core.fields import text, whole, whole_or
 from engine.core.lifecycle import stored_state
@@ -353,7 +354,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--node-rank", type=int, required=True)
     parser.add_argument("--worker", default=WORKER_MODULE, help="the module that each rank becomes")
     arguments = parser.parse_args(argv)
-    os.umask(0o077)
+    os.umask(UMASK)
     wakeup = Wakeup()
     paths = RunPaths(arguments.run_dir.resolve())
     files = paths.attempt(arguments.attempt)

@@ -9,10 +9,14 @@ from typing import Any
 from engine.core.fields import number, text, whole_or
 from engine.core.lifecycle import NodeExit, Outcome, effective_outcome, stored_state
 from engine.core.state import RunState, is_active
-from engine.processes import Handle, is_alive
+from engine.processes import Handle, describe_reboot, has_rebooted, is_alive
 from engine.store import AttemptPaths, ResultsPaths, RunPaths, is_full, list_experiments, list_runs, read_json
 
 __all__ = ["RunView", "list_views", "num_nodes", "read_exits", "read_run"]
+
+
+_MAX_NODES = 4096
+"""What a folder says may be nonsense; each node is a look at a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +76,7 @@ def read_run(paths: RunPaths, *, now_s: float | None = None) -> RunView:
 def num_nodes(spec: dict[str, Any]) -> int:
     """How many node runners the run has."""
     config = spec.get("config")
-    return max(whole_or(config, "nodes", 1), 1) if isinstance(config, dict) else 1
+    return min(max(whole_or(config, "nodes", 1), 1), _MAX_NODES) if isinstance(config, dict) else 1
 
 
 def read_exits(attempt: AttemptPaths, nodes: int) -> dict[int, NodeExit | None]:
@@ -108,7 +112,7 @@ def _outcome(paths: RunPaths, spec: dict[str, Any], status: dict[str, Any], now_
     supervisor = Handle.from_json(status.get("handle"))
     runners = [Handle.from_json(read_json(attempt.handle(node_rank))) for node_rank in range(nodes)]
     is_runner_alive = _any_alive(runners)  # before the exits are read: a runner writes its exit, then ends
-    return effective_outcome(
+    outcome = effective_outcome(
         status,
         read_exits(attempt, nodes),
         is_supervisor_alive=False if supervisor is None else is_alive(supervisor),
@@ -117,6 +121,9 @@ def _outcome(paths: RunPaths, spec: dict[str, Any], status: dict[str, Any], now_
         host="" if supervisor is None else supervisor.host,
         is_disk_full=is_full(paths.root),
     )
+    if outcome.state is RunState.LOST and any(runner is not None and has_rebooted(runner) for runner in runners):
+        return replace(outcome, reason=describe_reboot())
+    return outcome
 
 
 def _any_alive(runners: list[Handle | None]) -> bool | None:

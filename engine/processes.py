@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -20,18 +20,23 @@ from typing import Any
 
 import psutil
 
-from engine.store import RunPaths
+from ddptui.privacy import FILE_MODE
+from engine.store import RunPaths, make_folder
 
 __all__ = [
     "MARKS",
     "Handle",
+    "describe_reboot",
+    "end_found",
     "end_tree",
+    "environment_of",
     "find_tagged",
     "handle_of",
     "has_rebooted",
     "is_alive",
     "is_stopped",
     "kill",
+    "list_tagged",
     "resume",
     "run_marks",
     "start_detached",
@@ -128,6 +133,12 @@ def is_stopped(handle: Handle) -> bool:
     return status in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
 
 
+def describe_reboot() -> str:
+    """Why a run of an earlier boot is gone, in one line."""
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(psutil.boot_time()))
+    return f"the machine was restarted at {when} while it ran"
+
+
 def start_detached(
     argv: list[str], *, env: Mapping[str, str], cwd: Path, log: Path, held: Collection[signal.Signals] = ()
 ) -> int:
@@ -143,8 +154,8 @@ def start_detached(
     Raises:
         OSError: the program cannot be started or the log cannot be opened.
     """
-    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    make_folder(log.parent)
+    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, held)  # a child starts with the mask of its parent
     try:
         process = subprocess.Popen(
@@ -192,13 +203,17 @@ def find_tagged(marks: Mapping[str, str]) -> list[psutil.Process]:
         raise ValueError("without a run's name every process would match")
     mine: list[psutil.Process] = []
     others: list[psutil.Process] = []
-    for process in psutil.process_iter():
-        if process.pid == os.getpid() or _is_foreign(process):
-            continue
-        is_tagged = marks.items() <= _environment(process).items()
+    for process in _own_processes():
+        is_tagged = marks.items() <= environment_of(process).items()
         (mine if is_tagged else others).append(process)
     sessions = {process.pid for process in mine if _session(process) == process.pid}
     return mine + [process for process in others if _session(process) in sessions]
+
+
+def list_tagged() -> list[tuple[psutil.Process, dict[str, str]]]:
+    """Return this user's living processes that carry the name of any run, each with its environment."""
+    found = ((process, environment_of(process)) for process in _own_processes())
+    return [(process, environment) for process, environment in found if "DDPTUI_RUN_ID" in environment]
 
 
 def end_tree(
@@ -223,15 +238,27 @@ def end_tree(
     Returns:
         The pids that are still alive after SIGKILL.
     """
+    return end_found(lambda: find_tagged(marks), first=first, grace_s=grace_s, clock=clock, sleep=sleep)
+
+
+def end_found(
+    find: Callable[[], list[psutil.Process]],
+    *,
+    first: Collection[int] = (),
+    grace_s: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[int]:
+    """As ``end_tree``, of what ``find`` returns: it is asked again and again, since a process may start others."""
     if grace_s > 0:
-        processes = find_tagged(marks)
+        processes = find()
         resume(processes)
         _send([p for p in processes if not first or p.pid in first], signal.SIGTERM)
         deadline = clock() + grace_s
-        while clock() < deadline and find_tagged(marks):
+        while clock() < deadline and find():
             sleep(0.1)
     deadline = clock() + _KILL_WAIT_S
-    while (left := find_tagged(marks)) and clock() < deadline:
+    while (left := find()) and clock() < deadline:
         kill(left)
         sleep(0.05)
     return sorted(process.pid for process in left)
@@ -261,7 +288,12 @@ def _is_foreign(process: psutil.Process) -> bool:
         return True
 
 
-def _environment(process: psutil.Process) -> dict[str, str]:
+def _own_processes() -> Iterator[psutil.Process]:
+    return (p for p in psutil.process_iter() if p.pid != os.getpid() and not _is_foreign(p))
+
+
+def environment_of(process: psutil.Process) -> dict[str, str]:
+    """Return the environment that a process was started with; empty where it cannot be read."""
     try:
         return process.environ()
     except (psutil.Error, OSError):

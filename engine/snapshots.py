@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ddptui.privacy import FILE_MODE, FOLDER_MODE
 from engine.core.errors import InputError
 from engine.core.fields import mapping, text, whole
 from engine.core.snapshot_rule import differing_keys
@@ -144,7 +145,7 @@ def write_part(folder: Path, name: str, write: Callable[[BinaryIO], None]) -> di
         OSError: as the file system raised it; nothing is left of the part.
     """
     for path in (folder.parent, folder):
-        path.mkdir(exist_ok=True, mode=0o700)  # the run's folder is not made anew where somebody has deleted it
+        path.mkdir(exist_ok=True, mode=FOLDER_MODE)  # the run's folder is not made anew where somebody has deleted it
     fd, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
     try:
         with os.fdopen(fd, "w+b") as file:
@@ -154,6 +155,7 @@ def write_part(folder: Path, name: str, write: Callable[[BinaryIO], None]) -> di
             size = file.seek(0, os.SEEK_END)
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
+        os.chmod(temporary, FILE_MODE)
         os.replace(temporary, folder / name)
     except BaseException:
         os.unlink(temporary)

@@ -9,15 +9,19 @@ events, logs, stacks, error file and part of a snapshot, the first one the model
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ddptui.privacy import FILE_MODE, FOLDER_MODE
 
 __all__ = [
     "SHARED_MEMORY",
@@ -25,11 +29,15 @@ __all__ = [
     "ExperimentPaths",
     "ResultsPaths",
     "RunPaths",
+    "beats_home",
+    "beats_prefix",
     "is_full",
     "is_safe_name",
     "list_experiments",
     "list_runs",
+    "make_folder",
     "read_json",
+    "stays_inside",
     "write_json",
     "write_whole",
 ]
@@ -39,6 +47,7 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - what we keep there is in a fold
 
 _PAGE_BYTES = 4096
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,199}")
+_MAX_JSON_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -59,8 +68,8 @@ class AttemptPaths:
     @property
     def beats(self) -> Path:
         """A folder in this machine's memory for the beats, unless ``attempt.json`` names another."""
-        folder = SHARED_MEMORY if SHARED_MEMORY.is_dir() else Path(tempfile.gettempdir())
-        return folder / f"ddptui-{os.getuid()}-{hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:12]}"
+        name = hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:12]
+        return beats_home() / f"{beats_prefix()}{name}"
 
     @property
     def rdzv(self) -> Path:
@@ -272,32 +281,72 @@ class ResultsPaths:
         return self.experiment(experiment).run(run_id)
 
 
+def beats_home() -> Path:
+    """Where the folders of beats stand: in this machine's memory."""
+    return SHARED_MEMORY if SHARED_MEMORY.is_dir() else Path(tempfile.gettempdir())
+
+
+def beats_prefix() -> str:
+    """How the names of this user's folders of beats begin."""
+    return f"ddptui-{os.getuid()}-"
+
+
 def is_safe_name(name: str) -> bool:
     """Whether ``name`` can only be an entry of the folder it is looked up in."""
     return _SAFE_NAME.fullmatch(name) is not None
 
 
+def stays_inside(path: Path) -> bool:
+    """Whether ``path`` is no link, or one to something inside the folder that it stands in."""
+    return not path.is_symlink() or path.resolve().is_relative_to(path.parent.resolve())
+
+
 def list_experiments(results: ResultsPaths) -> list[str]:
     """The names of the experiments that have a plan or runs, sorted."""
     folders = (entry for entry in _entries(results.root) if not entry.name.startswith("."))
-    return sorted(e.name for e in folders if (e / "plan.json").is_file() or (e / "runs").is_dir())
+    return sorted(
+        e.name
+        for e in folders
+        if stays_inside(e) and stays_inside(e / "runs") and ((e / "plan.json").is_file() or (e / "runs").is_dir())
+    )
 
 
 def list_runs(experiment: ExperimentPaths) -> list[RunPaths]:
-    """Every run folder of the experiment that holds a ``run.json``, by name."""
+    """Every run folder of the experiment that holds a ``run.json``, by name; links that lead elsewhere are none."""
     return sorted(
-        (RunPaths(entry) for entry in _entries(experiment.runs) if (entry / "run.json").is_file()),
+        (RunPaths(e) for e in _entries(experiment.runs) if (e / "run.json").is_file() and stays_inside(e)),
         key=lambda paths: paths.run_id,
     )
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the object in ``path``, or None where there is no file or it holds no JSON object."""
+    """Return the object in ``path``, or None where there is no file or it holds no JSON object.
+
+    A folder of a stranger may have a pipe or a device under that name: neither is waited for.
+    """
     try:
-        value = json.loads(path.read_bytes())
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(fd, "rb") as file:
+            found = os.fstat(fd)
+            is_readable = stat.S_ISREG(found.st_mode) and found.st_size <= _MAX_JSON_BYTES
+            value = json.loads(file.read(_MAX_JSON_BYTES)) if is_readable else None
     except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it that are missing, for its owner alone unless asked otherwise.
+
+    Raises:
+        OSError: as the file system raised it.
+    """
+    if not path.is_dir():
+        make_folder(path.parent)
+        try:
+            path.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        except FileExistsError as error:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
@@ -309,13 +358,13 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
     write_whole(path, json.dumps(_finite(value), indent=1, default=str).encode() + b"\n")
 
 
-def write_whole(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+def write_whole(path: Path, content: bytes, *, mode: int = FILE_MODE) -> None:
     """Replace ``path`` by ``content``: written beside, flushed, renamed, so that a reader sees the old or the new.
 
     Raises:
         OSError: as the file system raised it; ``path`` is then as it was and nothing is left beside it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(path.parent)
     fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(fd, "wb") as file:

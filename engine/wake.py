@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from engine.core.errors import DdptuiError
+from engine.ownership import check_own_folder
 from engine.processes import MARKS, Handle, handle_of, is_alive, start_detached
 from engine.store import ResultsPaths, read_json
 
@@ -48,11 +49,13 @@ def ensure_supervisor(results: Path) -> bool:
         Whether one was started.
 
     Raises:
-        DdptuiError: it cannot be started, or the folder is gone.
+        DdptuiError: it cannot be started, or the folder is gone or belongs to another user.
     """
     results = results.resolve()
     if not results.is_dir():  # it must not rise again, empty, for as long as somebody follows its runs
         raise DdptuiError(f"{results} was deleted: nothing can go on there")
+    check_own_folder(results)
+    check_own_folder(ResultsPaths(results).control)
     recent = _started.get(results)
     if is_supervisor_alive(results) is not False or (recent is not None and is_alive(recent)):
         return False

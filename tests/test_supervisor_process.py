@@ -69,7 +69,7 @@ def test_two_runs_go_one_after_the_other_and_the_supervisor_leaves(root):
     assert read_json(run_paths(root, "a").summary)["state"] == "succeeded"
     assert run_paths(root, "a").command.read_text().startswith("#!")
     assert read_json(ResultsPaths(root).experiment(EXPERIMENT).plan)["run_ids"] == ["a", "b"]
-    assert is_alive(runner_handle(root, "b")) is False
+    wait_until(lambda: is_alive(runner_handle(root, "b")) is False)
 
 
 def test_the_same_file_again_skips_what_succeeded_and_begins_a_new_attempt_of_the_rest(root):

@@ -13,11 +13,12 @@ from supervised import EXPERIMENT, cleaned_up, make_plan, make_spec, reason_of, 
 
 from engine import control
 from engine.core.spec import RunConfig
-from engine.processes import Handle, find_tagged, run_marks, this_process
+from engine.overview import read_run
+from engine.processes import Handle, describe_reboot, find_tagged, run_marks, this_process
 from engine.snapshots import SHARED_PART, part_of, write_manifest, write_part
 from engine.store import ResultsPaths, read_json, write_json
 from engine.supervisor import runs
-from engine.supervisor.active import REBOOTED, LocalProcesses
+from engine.supervisor.active import LocalProcesses
 
 BROKE = "rank 0: broke"
 
@@ -255,9 +256,30 @@ def test_after_a_reboot_a_run_is_lost_for_that_reason_and_started_again(house):
     house.processes = LocalProcesses()
     house.supervisor = house.new_supervisor()
     house.supervisor.tick()
-    assert status(house)["reason"] == f"restarting after: {REBOOTED} (1 of 1)"
+    assert status(house)["reason"] == f"restarting after: {describe_reboot()} (1 of 1)"
     assert Handle.from_json(runner).pid == os.getpid()
     assert psutil.pid_exists(os.getpid()), "nobody was ended for it"
+
+
+def test_a_pid_that_is_somebody_elses_now_is_not_taken_for_the_node_runner(house):
+    house.enqueue(make_spec("a", max_restarts=1), make_spec("b"))
+    runner = {**this_process().to_json(), "start_time": 1.0}
+    write_json(house.paths("a").attempt(1).handle(0), runner)
+    house.processes = LocalProcesses()
+    house.supervisor = house.new_supervisor()
+    house.supervisor.tick()
+    assert status(house)["reason"].startswith("restarting after: the node runner of node 0 ended without a word")
+    assert psutil.pid_exists(os.getpid()), "nobody was ended for it"
+
+
+def test_a_listing_names_the_reboot_before_any_supervisor_does(house):
+    house.enqueue(make_spec("a"))
+    paths = house.paths("a")
+    earlier = {**this_process().to_json(), "boot_id": "an earlier one"}
+    write_json(paths.attempt(1).handle(0), earlier)
+    write_json(paths.status, {**read_json(paths.status), "handle": earlier, "updated_s": 1.0})
+    view = read_run(paths)
+    assert (view.state, view.reason) == ("lost", describe_reboot())
 
 
 @pytest.fixture

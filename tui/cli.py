@@ -376,6 +376,26 @@ def attach(context: typer.Context, results: Results = None) -> Work:
 
 
 @app.command()
+def clean(
+    context: typer.Context,
+    is_confirmed: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list, which is what happens in a pipe.")] = False,
+    adoptable: Annotated[
+        bool, typer.Option("--adoptable", help="End runs too that go on without a supervisor.")
+    ] = False,
+    results: Results = None,
+    as_json: AsJson = False,
+) -> Work:
+    """List what dead supervisors left, processes and files, and end or remove it after a question."""
+    from tui.clean_command import CleanOptions, clean_up
+
+    if is_confirmed and dry_run:
+        raise InputError("--yes does what --dry-run only lists; give one of them")
+    options = CleanOptions(is_confirmed=is_confirmed, is_dry_run=dry_run, with_adoptable=adoptable, as_json=as_json)
+    return lambda: clean_up(_results(context, results), options)
+
+
+@app.command()
 def report(
     context: typer.Context,
     experiment: Annotated[str | None, typer.Argument(metavar="EXPERIMENT", help="All where not given.")] = None,

@@ -86,7 +86,7 @@ def live_rows(rows: Sequence[RunRow], height: int) -> RenderableType:
 def _cells(row: RunRow) -> tuple[RenderableType, ...]:
     where = position(row) if row.state == RunState.RUNNING else ""
     return (
-        Text(row.id),
+        Text(strip_escapes(row.id)),
         ProgressBar(total=1.0, completed=row.progress or 0.0),
         Text(where or row.state, style=STYLES.get(RunState(row.state), "")),
         "" if row.loss is None else f"loss {format_number(row.loss, 3)}",
@@ -97,4 +97,6 @@ def _cells(row: RunRow) -> tuple[RenderableType, ...]:
 
 def _end_line(row: RunRow) -> Text:
     style = STYLES.get(RunState(row.state), "")
-    return Text.assemble((f"{row.state:<9} ", style), f"{row.tag}  ", (describe_end(row), "dim" if not style else ""))
+    return Text.assemble(
+        (f"{row.state:<9} ", style), f"{strip_escapes(row.tag)}  ", (describe_end(row), "dim" if not style else "")
+    )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.core.dossier import describe_dossier
+from engine.core.fields import mapping, sequence
 from engine.store import ResultsPaths, read_json
 from tui.failure_detail import describe_failure, failure_lines
 from tui.output import (
@@ -88,7 +89,7 @@ def show_run(results: ResultsPaths, name: str, *, as_json: bool) -> int:
     for line in ["", *failure_lines(failure)] if failure is not None else []:
         write_line(line)
     write_line()
-    for key, value in _flat(spec.get("config") or {}):
+    for key, value in _flat(mapping(spec, "config")):
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         write_line(f"  {key:<30}{strip_escapes(text)}")
     write_line()
@@ -118,7 +119,7 @@ def _facts(view: RunRow, spec: dict[str, Any], summary: dict[str, Any] | None) -
         ("run", view.tag),
         ("state", f"{view.state}{': ' + view.reason if view.reason else ''}"),
         ("attempt", format_number(view.attempt)),
-        ("axes", ", ".join(f"{key} = {value}" for key, value in (spec.get("axes") or {}).items()) or "-"),
+        ("axes", ", ".join(f"{key} = {value}" for key, value in mapping(spec, "axes").items()) or "-"),
         ("baseline", f"{spec.get('baseline') or 'n/a'} ({spec.get('baseline_reason', '')})"),
         ("progress", f"{done}, epoch {_count(view.epoch, view.num_epochs)}, step {_count(view.step, view.num_steps)}"),
         ("loss", format_number(view.loss)),
@@ -128,11 +129,12 @@ def _facts(view: RunRow, spec: dict[str, Any], summary: dict[str, Any] | None) -
         ("started", format_when(view.started_s)),
         ("ended", format_when(view.ended_s)),
     ]
-    for rank in (summary or {}).get("ranks") or []:
+    summary = summary or {}
+    for rank in (item for item in sequence(summary, "ranks") if isinstance(item, dict)):
         peak = format_bytes(rank.get("peak_memory_bytes"))
         cores = rank.get("cores")
         facts.append((f"rank {rank.get('rank')}", f"host {rank.get('host')}, cores {cores}, peak memory {peak}"))
-    facts += [("confound", str(line)) for line in (summary or {}).get("confounds") or []]
+    facts += [("confound", str(line)) for line in sequence(summary, "confounds")]
     return facts
 
 

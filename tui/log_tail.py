@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from engine.store import AttemptPaths
 from tui.output import strip_escapes
 from tui.run_names import NamedRun
@@ -31,7 +33,8 @@ def _ranks(attempt: AttemptPaths) -> list[int]:
 def _tail(path: str, num_lines: int) -> list[str]:
     size = num_lines * _BYTES_PER_LINE
     try:
-        with open(path, "rb") as file:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a stranger may have put a pipe there
+        with os.fdopen(fd, "rb") as file:
             end = file.seek(0, 2)
             file.seek(max(end - size, 0))
             content = file.read(size)

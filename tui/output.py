@@ -39,16 +39,23 @@ _ESCAPES = re.compile(
     r"|\x1b[ -/]*[0-~]?"  # two-byte sequences
     r"|\x9b[0-?]*[ -/]*[@-~]"  # CSI in one character
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"  # every other control character but tab and newline
+    r"|[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"  # what turns the direction of text, or ends a line unseen
 )
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
+"""Half characters, of JSON or of file names that are no UTF-8: no stream takes them."""
 
 
 def strip_escapes(text: str) -> str:
-    """Return ``text`` without terminal escape sequences and control characters: a log must not steer the terminal."""
-    return _ESCAPES.sub("", text)
+    """Return ``text`` without terminal escape sequences and control characters: a log must not steer the terminal.
+
+    Nor may it turn the direction in which the rest of the line is read.
+    """
+    return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", _ESCAPES.sub("", text))
 
 
 def say(text: str) -> None:
     """Narrate on stderr, one line; on a terminal it is broken between words."""
+    text = strip_escapes(text)
     if sys.stderr.isatty():
         text = break_line(text, shutil.get_terminal_size().columns)
     sys.stderr.write(f"{text}\n")
@@ -65,8 +72,8 @@ def break_line(text: str, width: int) -> str:
 
 
 def write_line(text: str = "") -> None:
-    """Write one line of the result on stdout."""
-    sys.stdout.write(f"{text}\n")
+    """Write one line of the result on stdout, without anything that steers the terminal."""
+    sys.stdout.write(f"{strip_escapes(text)}\n")
 
 
 def write_paragraph(text: str) -> None:

@@ -13,7 +13,8 @@ from engine.codedigest import make_code_digest
 from engine.core.document import decode_text
 from engine.core.errors import InputError
 from engine.core.plan import ExperimentPlan, Plan, make_plan
-from engine.store import ResultsPaths
+from engine.ownership import check_own_folder
+from engine.store import ResultsPaths, make_folder
 
 __all__ = ["check_results_folder", "plan_file", "plan_text", "read_plan"]
 
@@ -107,7 +108,9 @@ def check_results_folder(results: Path, *, may_make: bool = True) -> None:
         _look_at(results)
         return
     try:
-        results.mkdir(parents=True, exist_ok=True)
+        results.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(results)
+        check_own_folder(results)
         with tempfile.TemporaryFile(dir=results):
             pass
     except (FileExistsError, NotADirectoryError):

@@ -25,7 +25,7 @@ def read_report(results: ResultsPaths, experiment: str, *, may_make: bool) -> st
         DdptuiError: there is none, or it cannot be made.
     """
     if may_make:
-        argv = [sys.executable, "-m", "tui.cli", "--results", str(results.root), "report", experiment]
+        argv = [sys.executable, "-m", "tui.cli", "--results", str(results.root), "report", "--", experiment]
         try:
             done = subprocess.run(
                 argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False

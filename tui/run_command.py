@@ -85,6 +85,7 @@ def attach_to(results: ResultsPaths) -> int:
         say(f"nothing is going on in {results.root}")
         return 0
     supervisor = Supervisor(results)
+    supervisor.warn(say)
     if supervisor.ensure():
         say("no supervisor was there: started one, which takes up the runs")
     say("Ctrl-C leaves, the runs go on; `ddptui stop` ends them")

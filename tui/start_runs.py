@@ -110,6 +110,7 @@ def begin(
 def _enqueue(plan: Plan, results: ResultsPaths, rerun: Rerun, tell: Tell) -> tuple[list[NamedRun], int]:
     """Queue the runs; return those that were taken, and how many were not."""
     supervisor = Supervisor(results)
+    supervisor.warn(tell)
     taken: list[NamedRun] = []
     num_skipped = 0
     for experiment in plan.experiments:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine import control
@@ -10,6 +10,7 @@ from engine.core.errors import DdptuiError, InputError
 from engine.core.lifecycle import Rerun
 from engine.core.spec import RunSpec
 from engine.core.state import RunState
+from engine.logout import warn_of_logout
 from engine.store import ResultsPaths
 from tui.output import say, write_line
 from tui.run_names import find_run, list_named_runs
@@ -27,6 +28,11 @@ class Supervisor:
 
     def __init__(self, results: ResultsPaths) -> None:
         self._results = results.root
+
+    def warn(self, tell: Callable[[str], None]) -> None:
+        """Tell what would end a supervisor that is to be started now before its runs are through: a logout."""
+        if control.is_supervisor_alive(self._results) is False and (line := warn_of_logout()):
+            tell(line)
 
     def ensure(self) -> bool:
         """Start a supervisor if there is none; return whether one was started.
@@ -108,7 +114,9 @@ def retry_runs(results: ResultsPaths, names: Sequence[str], *, failed: bool) -> 
     if not results.root.is_dir():
         raise InputError(f"no results folder {results.root}")
     if not failed and not names:
-        started = Supervisor(results).ensure()
+        supervisor = Supervisor(results)
+        supervisor.warn(say)
+        started = supervisor.ensure()
         say("started a supervisor, which takes up what was left" if started else "its supervisor is at work")
         return 0
     runs = list_named_runs(results) if failed else [find_run(results, name) for name in names]

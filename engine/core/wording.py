@@ -46,6 +46,6 @@ def did_you_mean(name: object, known: Collection[str]) -> str:
     return f"; did you mean {' or '.join(near[:2])}?" if near else ""
 
 
-def count(number: int, noun: str) -> str:
-    """``1 point``, ``2 points``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def count(number: int, noun: str, nouns: str = "") -> str:
+    """``1 point``, ``2 points``; ``nouns`` where the plural is not made with an s."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {nouns or noun + 's'}"

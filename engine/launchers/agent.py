@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ddptui.privacy import SHARE_VARIABLE
 from engine.catalog import STRATEGY_TRAITS
 from engine.core.cores import assign_cores, threads_per_rank
 from engine.core.plan_catalog import StrategyTraits
@@ -97,6 +98,7 @@ def plan_agent(
     cores = assign_cores(host.allowed_cores, config.cores_per_rank, **shape)
     num_threads = threads_per_rank(len(host.allowed_cores), config.cores_per_rank, **shape)
     own = {
+        **{name: host.environment[name] for name in (SHARE_VARIABLE,) if name in host.environment},
         **marks,
         **_visible_gpus(spec, host, ranks),
         "DDPTUI_ATTEMPT": str(attempt),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from ddptui.privacy import UMASK
 from engine.core.own_script import fill_arguments
 from engine.core.spec import RunSpec
 
@@ -241,7 +242,7 @@ def command_script(spec: RunSpec, *, world_size: int, python: str, num_threads: 
         "DDPTUI_THREADS": str(num_threads),
         **script_environment(spec, attempt=0),
     }
-    lines = [_SCRIPT_HEAD.format(name=f"{spec.experiment}/{spec.id}")]
+    lines = [_SCRIPT_HEAD.format(name=f"{spec.experiment}/{spec.id}", umask=UMASK)]
     if spec.project_dir:
         lines.append(f"cd {shlex.quote(spec.project_dir)} || exit 1")
     lines += spec.config.setup
@@ -256,6 +257,7 @@ _SCRIPT_HEAD = """\
 #!/usr/bin/env bash
 # {name}: the same training by hand. Output goes to the terminal, files to attempts/manual, which each start empties.
 # Not pinned to cores: ddptui chooses free ones when it starts a run.
+umask {umask:03o}
 run=$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)"""
 
 _RUN = "RUN_FOLDER"

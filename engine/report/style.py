@@ -103,7 +103,7 @@ def finish(figure: Figure, path: Path, *, title: str, subtitle: str, legend_from
         below.set_in_layout(False)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", metadata={"Software": "ddptui"})
-    write_whole(path, buffer.getvalue(), mode=0o644)
+    write_whole(path, buffer.getvalue())
 
 
 def _add_legend(figure: Figure, panels: Sequence[Axes]) -> None:

@@ -57,7 +57,7 @@ def write_tables(data: ExperimentData) -> list[Path]:
     paths = []
     for name, rows in tables.items():
         path = data.paths.csv(name)
-        write_whole(path, _as_csv(list(rows), _EMPTY_HEADERS[name]).encode(), mode=0o644)
+        write_whole(path, _as_csv(list(rows), _EMPTY_HEADERS[name]).encode())
         paths.append(path)
     return paths
 

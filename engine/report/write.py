@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from engine.core.errors import InputError
 from engine.core.fields import text
 from engine.report.collect import ExperimentData, environments, read_experiment
 from engine.report.contents import headline, make_sections
@@ -13,7 +14,7 @@ from engine.report.markdown_page import render_markdown
 from engine.report.png import draw_figures
 from engine.report.tables import write_tables
 from engine.report.wording import data_label
-from engine.store import write_whole
+from engine.store import stays_inside, write_whole
 
 __all__ = ["write_report"]
 
@@ -29,10 +30,12 @@ def write_report(results: Path, experiment: str) -> list[Path]:
         The files that were written, the report pages last.
 
     Raises:
-        InputError: there is no such experiment.
+        InputError: there is no such experiment, or its figures would be written elsewhere.
         OSError: the folder cannot be written to.
     """
     data = read_experiment(results, experiment)
+    if not stays_inside(data.paths.plots):
+        raise InputError(f"{data.paths.plots} is a link that leads out of the experiment's folder: remove it first")
     tables = write_tables(data)
     figures = draw_figures(data)
     sections = make_sections(data, figures)
@@ -40,8 +43,8 @@ def write_report(results: Path, experiment: str) -> list[Path]:
     title = f"{data.name}: distributed training compared{f', on {made_up[0]}' if made_up else ''}"
     lead = [headline(data), _about(data)]
     markdown = render_markdown(title, lead, sections, folder=data.paths.root)
-    write_whole(data.paths.report_md, markdown.encode(), mode=0o644)
-    write_whole(data.paths.report_html, render_html(title, lead, sections).encode(), mode=0o644)
+    write_whole(data.paths.report_md, markdown.encode())
+    write_whole(data.paths.report_html, render_html(title, lead, sections).encode())
     plots = [figure.path for figure in figures if figure.path is not None]
     return [*tables, *plots, data.paths.report_md, data.paths.report_html]
 

@@ -15,7 +15,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ddptui.privacy import UMASK
 from engine.core.errors import DdptuiError
+from engine.ownership import check_own_folder
 from engine.processes import this_process
 from engine.store import ResultsPaths
 from engine.supervisor.active import LocalProcesses
@@ -120,10 +122,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log = Log()
     leave = _Leave()
     leave.install()
-    os.umask(0o077)
+    os.umask(UMASK)
     owner = this_process()
     lock = FolderLock(results, owner)
     try:
+        check_own_folder(root)
+        check_own_folder(results.control)
         if not lock.acquire():
             return 0
         log.write(f"supervisor {owner.pid} on {owner.host} owns {root}")

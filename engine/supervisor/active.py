@@ -10,12 +10,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+import psutil
+
 from engine.core.lifecycle import FOLDER_DELETED, STOPPED_BY_USER, NodeExit, Outcome, decide_final
 from engine.core.rootcause import describe_log
 from engine.core.run_queue import QueueEntry
 from engine.core.state import RunState
 from engine.overview import read_exits
-from engine.processes import Handle, end_tree, find_tagged, has_rebooted, is_alive, is_stopped, kill, run_marks
+from engine.processes import (
+    Handle,
+    describe_reboot,
+    end_tree,
+    environment_of,
+    find_tagged,
+    has_rebooted,
+    is_alive,
+    is_stopped,
+    kill,
+    run_marks,
+)
 from engine.store import AttemptPaths, RunPaths, read_json
 from engine.supervisor.hanging import HangDesk
 
@@ -29,7 +42,6 @@ RUNNER_GRACE_S = 8.0
 """After SIGKILL of its ranks, a node runner gets this to write down how they ended."""
 LOOK_S = 1.0
 """A search by tag reads the environment of every process of the machine: not more often than this."""
-REBOOTED = "the machine was started anew while it ran"
 
 _LOG_TAIL_BYTES = 16384
 
@@ -82,8 +94,8 @@ class LocalProcesses(RunProcesses):
         return has_rebooted(handle)
 
     def terminate(self, handle: Handle) -> None:
-        """Continue it too: a stopped process could not act on SIGTERM."""
-        if is_alive(handle):
+        """Continue it too: a stopped process could not act on SIGTERM. A process that carries no run is left alone."""
+        if is_alive(handle) and _carries_a_run(handle.pid):
             with contextlib.suppress(OSError):
                 os.kill(handle.pid, signal.SIGCONT)
                 os.kill(handle.pid, signal.SIGTERM)
@@ -99,6 +111,13 @@ class LocalProcesses(RunProcesses):
     def end_all(self, paths: RunPaths, experiment: str) -> list[int]:
         """Kill again and again for some seconds."""
         return end_tree(run_marks(paths, experiment), grace_s=0)
+
+
+def _carries_a_run(pid: int) -> bool:
+    """A handle is read from a file: it must not make us end what is no run."""
+    with contextlib.suppress(psutil.Error):
+        return "DDPTUI_RUN_ID" in environment_of(psutil.Process(pid))
+    return False
 
 
 @dataclass(frozen=True)
@@ -289,7 +308,7 @@ class ActiveRun:
             return outcome
         silent = [node_rank for node_rank, node_exit in exits.items() if node_exit is None]
         if any(self._processes.has_rebooted(self.handles[rank]) for rank in silent if rank in self.handles):
-            return replace(outcome, reason=REBOOTED)
+            return replace(outcome, reason=describe_reboot())
         said = next((line for rank in silent if (line := describe_log(_last_lines(self.attempt.node_log(rank))))), "")
         if said and not any(self.attempt.env(node_rank).exists() for node_rank in silent):
             reason = f"the node runner could not start the run: {said}"

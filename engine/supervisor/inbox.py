@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.commands import Reply
-from engine.store import ResultsPaths, read_json
+from engine.ownership import RefusedFileError, read_own_json
+from engine.store import ResultsPaths
 from engine.supervisor.writer import Log, PatientWriter
 
 __all__ = ["Inbox", "Message"]
@@ -43,7 +44,7 @@ class Inbox:
         self._answered: dict[str, Path] = {}
 
     def pending(self) -> list[Message]:
-        """Return the commands that were not carried out yet, oldest first."""
+        """Return the commands that were not carried out yet, oldest first; those of other users are ignored."""
         self._remove_answered()
         messages = []
         for name in self._names():
@@ -52,7 +53,11 @@ class Inbox:
             if (self._replies / name).exists():  # a supervisor that was killed between its reply and here
                 self._answered[message_id] = path
                 continue
-            messages.append(Message(message_id, path, read_json(path)))
+            try:
+                messages.append(Message(message_id, path, read_own_json(path)))
+            except RefusedFileError as error:
+                self._ignored.add(name)
+                self._log.write(f"ignored the command {name}: it {error}")
         self._remove_answered()
         return messages
 

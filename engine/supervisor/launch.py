@@ -9,14 +9,16 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
+from ddptui.privacy import FOLDER_MODE
 from engine import catalog
 from engine.core.errors import DdptuiError
 from engine.core.result_config import result_of
 from engine.core.spec import RunSpec
 from engine.launchers.torchrun import Launch, command_script
+from engine.ownership import RefusedFileError, check_own_file, check_own_folder
 from engine.processes import Handle
 from engine.snapshots import Choice, choose_snapshot
-from engine.store import AttemptPaths, RunPaths, read_json, write_json, write_whole
+from engine.store import AttemptPaths, RunPaths, make_folder, read_json, write_json, write_whole
 
 __all__ = ["Launcher", "begin_attempt", "describe_nodes", "find_launcher", "read_spec", "start_nodes"]
 
@@ -43,10 +45,14 @@ def read_spec(paths: RunPaths) -> RunSpec:
     """Read ``run.json``.
 
     Raises:
-        DdptuiError: it is missing or not a run; one line.
+        DdptuiError: it is missing, not a run, or not ours: it says which program is to be started; one line.
     """
     try:
+        check_own_folder(paths.root)
+        check_own_file(paths.run)
         return RunSpec.model_validate_json(paths.run.read_bytes())
+    except RefusedFileError as error:
+        raise DdptuiError(f"not started: {paths.run} {error}") from error
     except OSError as error:
         raise DdptuiError(f"cannot read {paths.run}: {error.strerror}") from error
     except ValidationError as error:
@@ -74,7 +80,8 @@ def begin_attempt(
     numbers = [attempt.number for attempt in paths.attempts()]
     attempt = paths.attempt(max(numbers, default=0) + 1)
     choice = choose_snapshot(paths, result_of(spec.config), on_chunk=on_chunk)
-    attempt.root.mkdir(parents=True, mode=0o700)
+    make_folder(attempt.root.parent)
+    attempt.root.mkdir(mode=FOLDER_MODE)
     write_json(attempt.attempt, {**_description(spec, attempt, now_s, choice), "restarts": restarts})
     paths.summary.unlink(missing_ok=True)  # of the attempt before: this one's comes at its end
     script = command_script(
@@ -84,7 +91,7 @@ def begin_attempt(
         num_threads=spec.config.cores_per_rank if isinstance(spec.config.cores_per_rank, int) else os.cpu_count() or 1,
         platform=sys.platform,
     )
-    write_whole(paths.command, script.encode(), mode=0o700)
+    write_whole(paths.command, script.encode(), mode=FOLDER_MODE)
     return attempt
 
 

@@ -8,9 +8,10 @@ import os
 import time
 from collections.abc import Callable
 
+from ddptui.privacy import FILE_MODE
 from engine.core.errors import DdptuiError
 from engine.processes import Handle, is_alive
-from engine.store import ResultsPaths
+from engine.store import ResultsPaths, make_folder
 
 __all__ = ["FolderLock"]
 
@@ -47,10 +48,10 @@ class FolderLock:
             DdptuiError: a supervisor of another host has it.
             OSError: the lock file cannot be opened or locked.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(self._path.parent)
         deadline = clock() + _HANDOVER_S
         while True:
-            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
             is_locked = _try_lock(fd)
             holder = _read_holder(fd)
             if is_locked and self._is_free_of(holder) and self._is_named(fd):

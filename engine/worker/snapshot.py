@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import torch
 
 from ddptui.lines import LineWriter
+from ddptui.privacy import FILE_MODE
 from engine.core.causes import no_room_number
 from engine.core.snapshot_rule import SnapshotRule
 from engine.core.spec import Snapshot
@@ -280,6 +281,7 @@ def save_model(path: Path, state: dict[str, Any]) -> None:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
+        os.chmod(temporary, FILE_MODE)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.core.fields import mapping, number, text, whole, whole_or
+from engine.core.fields import mapping, number, text, whole
 from engine.core.lifecycle import stored_state
 from engine.core.state import RunState
+from engine.overview import num_nodes
 from engine.store import AttemptPaths, RunPaths, read_json
 from tui.output import format_when, strip_escapes, table_lines
 
@@ -17,6 +20,7 @@ __all__ = ["describe_failure", "failure_lines"]
 _NUM_LAST_LINES = 12
 _TAIL_BYTES = 16384
 _MAX_TRACEBACKS = 3
+_RANK = re.compile(r"\d{1,9}")
 
 
 def describe_failure(paths: RunPaths) -> dict[str, Any] | None:
@@ -30,8 +34,7 @@ def describe_failure(paths: RunPaths) -> dict[str, Any] | None:
     if not attempts or stored_state(read_json(paths.status)) not in (RunState.FAILED, RunState.LOST):
         return None
     attempt = attempts[-1]
-    nodes = whole_or(mapping(read_json(paths.run) or {}, "config"), "nodes", 1)
-    exits = _exits(attempt, nodes)
+    exits = _exits(attempt, num_nodes(read_json(paths.run) or {}))
     world_size = min(whole(read_json(attempt.attempt) or {}, "world_size") or len(exits), 4096)
     ranks = {
         str(rank): {
@@ -89,14 +92,17 @@ def _exits(attempt: AttemptPaths, nodes: int) -> dict[int, dict[str, Any]]:
     found: dict[int, dict[str, Any]] = {}
     for node_rank in range(nodes):
         ranks = mapping(read_json(attempt.exit(node_rank)) or {}, "ranks")
-        found |= {int(rank): fields for rank, fields in ranks.items() if rank.isdecimal() and isinstance(fields, dict)}
+        found |= {
+            int(rank): fields for rank, fields in ranks.items() if _RANK.fullmatch(rank) and isinstance(fields, dict)
+        }
     return found
 
 
 def _last_lines(path: Path) -> list[str]:
     try:
-        with path.open("rb") as file:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a stranger may have put a pipe there
+        with os.fdopen(fd, "rb") as file:
             file.seek(max(path.stat().st_size - _TAIL_BYTES, 0))
-            return file.read().decode(errors="replace").splitlines()[-_NUM_LAST_LINES:]
+            return file.read(_TAIL_BYTES).decode(errors="replace").splitlines()[-_NUM_LAST_LINES:]
     except OSError:
         return []

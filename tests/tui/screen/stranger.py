@@ -11,7 +11,7 @@ from typing import Any
 from made_results import MadeResults
 
 from engine.processes import this_process
-from engine.store import read_json
+from engine.store import AttemptPaths, read_json
 
 NASTY = (
     "\x1b]52;c;cHduZWQ=\x07\x1b[2J\x9b31m\x1b]8;;http://bad/\x1b\\link\x1b]8;;\x1b\\\u202egpj.exe\u2066\ud800"
@@ -108,7 +108,19 @@ class Stranger:
             baseline=NASTY,
             file=NASTY,
         )
+        self._make_failure(run.paths.attempt(1))
         self._make_bombs(run.paths.root)
+
+    def _make_failure(self, attempt: AttemptPaths) -> None:
+        ranks = {"9" * 5000: {"exit_code": 1}, "7": {"exit_code": 1, "signal": NASTY}, NASTY: {}}
+        self._rewrite(attempt.exit(0), exit_code=1, reason=NASTY, ranks=ranks, ranks_left=[NASTY])
+        attempt.error(0).parent.mkdir()
+        error = {"type": NASTY, "message": NASTY, "file": NASTY, "line": 3, "traceback": NASTY, "time_s": 1e300}
+        self._rewrite(attempt.error(0), **error)
+        attempt.err(2).symlink_to("/dev/zero")
+        os.mkfifo(attempt.err(3))
+        os.mkfifo(attempt.error(1))
+        self._rewrite(attempt.dossier, ranks=[NASTY, {"rank": NASTY, "stack": NASTY}], sentence=NASTY, reason=NASTY)
 
     def _make_bombs(self, root: Path) -> None:
         bomb = pickle.dumps(_Bomb(f"touch '{self.proof}'"))

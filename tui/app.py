@@ -84,11 +84,11 @@ class DdptuiApp(RunActions, App[None], inherit_bindings=False):
     feed: Feed
 
     def __init__(self, feed: Feed, session: Session, *, mode: Mode = Mode.RUNS, theme: str = THEMES[0]) -> None:
+        self.DEFAULT_MODE = mode.value  # type: ignore[misc] # of this app: no empty screen is shown before it
         super().__init__()
         self.feed = feed
         self.session = session
         self.painter = Painter(lambda deliver: self._hand_over(deliver), self._complain_of_drawing)
-        self._first_mode = mode
         self._curves_timer: Timer | None = None
         self._drawn_s = self._drawn_spent_s = 0.0
         for own in (DARK, LIGHT):
@@ -98,7 +98,6 @@ class DdptuiApp(RunActions, App[None], inherit_bindings=False):
     def on_mount(self) -> None:
         """Begin to read and draw."""
         self.painter.start()
-        self.switch_mode(self._first_mode.value)
         self.feed.start(self.post_message)
         self._leave_when_the_terminal_does()
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.core.errors import InputError
 from engine.store import ResultsPaths
+from tui.given import Given
+
+if TYPE_CHECKING:
+    from tui.feed.feed import Feed  # loads Textual: only where the screen is opened
 
 __all__ = ["ScreenOptions", "cache_dir", "check_terminal", "open_screen"]
 
@@ -36,6 +42,24 @@ class ScreenOptions:
     theme: str = ""
     mode: str = "runs"
 
+    @classmethod
+    def of(cls, given: Given, results: Path | None = None, file: str = "") -> ScreenOptions:
+        """What the options before the command ask for, with the experiment file of this folder in Plan.
+
+        Args:
+            given: those options.
+            results: given after the command.
+            file: given after the command.
+        """
+        return cls(
+            results=ResultsPaths(results or given.results or Path("results")),
+            file=file or ("experiments.toml" if Path("experiments.toml").is_file() else ""),
+            is_readonly=given.is_readonly,
+            is_ascii=given.is_ascii,
+            has_mouse=given.has_mouse,
+            theme=given.theme,
+        )
+
 
 def open_screen(options: ScreenOptions) -> int:
     """Show the screen until it is left; return the exit code.
@@ -45,8 +69,20 @@ def open_screen(options: ScreenOptions) -> int:
     """
     check_terminal()
     _suit_the_terminal()
-    from tui.app import DdptuiApp
     from tui.feed.feed import Feed
+
+    feed = Feed(options.results, cache_dir=cache_dir())
+    gc.disable()  # what is loaded and made until the first picture stays: searching it for garbage takes an eighth of it
+    feed.read_ahead()
+    try:
+        return _show(options, feed)
+    finally:
+        gc.enable()
+        feed.close()
+
+
+def _show(options: ScreenOptions, feed: Feed) -> int:
+    from tui.app import DdptuiApp
     from tui.keys import Mode
     from tui.theme import THEMES
     from tui.view.session import Session
@@ -60,10 +96,16 @@ def open_screen(options: ScreenOptions) -> int:
         is_readonly=options.is_readonly,
         is_ascii=options.is_ascii or os.environ.get("TERM") == "linux",
     )
-    feed = Feed(options.results, cache_dir=cache_dir())
     app = DdptuiApp(feed, session, mode=Mode(options.mode), theme=options.theme or _fitting_theme(THEMES))
+    app.call_after_refresh(_collect_again)
     app.run(mouse=options.has_mouse)
     return app.return_code or 0
+
+
+def _collect_again() -> None:
+    """From now on look for garbage, but never again in what the start has left."""
+    gc.freeze()
+    gc.enable()
 
 
 def cache_dir() -> Path:

@@ -52,6 +52,29 @@ def test_planning_loads_no_torch_and_no_report(experiment_file: Path) -> None:
     assert _loaded_by(experiment_file.parent, "validate", experiment_file.name).isdisjoint(HEAVY - {"tree_sitter"})
 
 
+OPENED = """\
+import sys
+import tui.open_screen
+from tui.cli import main
+def show(options, feed):
+    import tui.app, tui.screens.runs
+    print(options.results.root, sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+    return 0
+tui.open_screen._show = show
+tui.open_screen.check_terminal = lambda: None
+sys.stdout.isatty = lambda: True
+sys.exit(main(["--results", "there"]))
+"""
+
+
+def test_the_screen_opens_without_what_only_commands_need(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", OPENED], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr.startswith("there [")
+    assert "'textual'" in done.stderr
+    for name in ("typer", "pydantic", "tree_sitter", "plotext", "pandas", "numpy", "msgspec", "psutil"):
+        assert f"'{name}'" not in done.stderr
+
+
 def _ddptui(folder: Path, *arguments: str, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
     script = [sys.executable, "-m", "tui.cli", *arguments]
     return subprocess.run(script, cwd=folder, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)

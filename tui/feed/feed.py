@@ -99,10 +99,17 @@ class Feed:
         """The newest."""
         return self._snapshot
 
-    def start(self, post: Callable[[Message], Any]) -> None:
-        """Begin to read; return at once."""
-        self._post = post
+    def read_ahead(self) -> None:
+        """Begin to read before anybody listens: the first picture then need not wait for it. Returns at once."""
         self._thread.start()
+
+    def start(self, post: Callable[[Message], Any]) -> None:
+        """Say from now on what is different, first what was read already; return at once."""
+        self._post = post
+        if self._thread.ident is None:
+            self._thread.start()
+        elif self._snapshot.revision:
+            post(SnapshotReady(self._snapshot))
 
     def close(self) -> None:
         """End within a second; caches are written."""

@@ -95,6 +95,11 @@ class RunsScreen(ChartChoices):
         yield FilterLine(placeholder="words  strategy:ddp  world_size>=2  loss<0.5  -state:failed  pinned")
         yield ChartPair(METRICS)
 
+    def on_mount(self) -> None:
+        """What was read before the screen was opened stands in its first picture."""
+        if self.feed.snapshot.revision:
+            self.show_snapshot(self.feed.snapshot)
+
     @property
     def table(self) -> LiveTable:
         """The runs."""

@@ -411,3 +411,14 @@ def test_a_vanished_folder_does_not_end_the_thread(results: MadeResults) -> None
     wait_until(lambda: "is gone" in feed.snapshot.problem)
     assert feed._thread.is_alive()
     feed.close()
+
+
+def test_what_was_read_ahead_is_told_as_soon_as_somebody_listens(results: MadeResults) -> None:
+    finished(results, "one")
+    feed = Feed(results.paths, cache_dir=None)
+    feed.read_ahead()
+    wait_until(lambda: len(feed.snapshot.rows) == 1)
+    posted: list[Any] = []
+    feed.start(posted.append)
+    feed.close()
+    assert [len(m.snapshot.rows) for m in posted if isinstance(m, SnapshotReady)][:1] == [1]

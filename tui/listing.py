@@ -11,6 +11,7 @@ from engine.core.dossier import describe_dossier
 from engine.core.fields import mapping, sequence
 from engine.store import ResultsPaths, read_json
 from tui.failure_detail import describe_failure, failure_lines
+from tui.hidden_folders import describe_hidden, find_hidden
 from tui.output import (
     format_bytes,
     format_duration,
@@ -43,6 +44,8 @@ def list_results(results: ResultsPaths, *, as_json: bool) -> int:
     rows = [reader.read() for reader in readers]
     if not rows:
         say(f"no runs in {results.root}; start some with `ddptui run FILE`")
+    if hidden := describe_hidden(find_hidden(results)):
+        say(hidden)
     for line in run_lines(rows, now_s=time.time(), width=terminal_width()):
         write_line(line)
     return 0

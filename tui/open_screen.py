@@ -72,7 +72,7 @@ def open_screen(options: ScreenOptions) -> int:
     from tui.feed.feed import Feed
 
     feed = Feed(options.results, cache_dir=cache_dir())
-    gc.disable()  # what is loaded and made until the first picture stays: searching it for garbage takes an eighth of it
+    gc.disable()  # what is loaded and made until the first picture stays: looking for garbage in it takes a tenth more
     feed.read_ahead()
     try:
         return _show(options, feed)

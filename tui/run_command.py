@@ -23,6 +23,7 @@ from tui.run_names import NamedRun, list_named_runs
 from tui.run_row import RunReader
 from tui.start_runs import begin
 from tui.supervise import Supervisor
+from tui.view.run_row import UNREADABLE
 
 __all__ = ["RunOptions", "attach_to", "run_file"]
 
@@ -80,7 +81,8 @@ def run_file(options: RunOptions) -> int:
 
 def attach_to(results: ResultsPaths) -> int:
     """Follow every run that has not ended; return the exit code as ``run`` would."""
-    runs = [run for run in list_named_runs(results) if not RunReader(run).read().is_terminal]
+    rows = [(run, RunReader(run).read()) for run in list_named_runs(results)]
+    runs = [run for run, row in rows if not row.is_terminal and row.state != UNREADABLE]
     if not runs:
         say(f"nothing is going on in {results.root}")
         return 0

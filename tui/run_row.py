@@ -12,7 +12,7 @@ from engine.core.fields import mapping, number, sequence, text, whole
 from engine.core.state import RunState, is_active, is_terminal
 from engine.store import RunPaths, read_json
 from tui.run_names import NamedRun
-from tui.view.run_row import RunRow
+from tui.view.run_row import UNREADABLE, RunRow, known_state
 
 if TYPE_CHECKING:
     from engine.tail import RunFollower
@@ -21,6 +21,8 @@ __all__ = ["RunReader", "effective_state", "figures_of_summary", "make_row"]
 
 _NONFINITE = re.compile(r"loss (?:is (?:NaN|infinite)|was not finite)\b.* step (\d{1,15})")
 """How the reason and the confounds of a run say it: its summary has no field for it."""
+
+_TORN = "cannot be read: it is no JSON object"
 
 
 class RunReader:
@@ -54,7 +56,10 @@ class RunReader:
         """What the run has reached: from its summary once it has ended, from its event lines before."""
         if state == RunState.QUEUED:
             return {}
-        summary = read_json(self.run.paths.summary) if is_terminal(RunState(state)) else None
+        known = known_state(state)
+        if known is None:
+            return {}
+        summary = read_json(self.run.paths.summary) if is_terminal(known) else None
         return figures_of_summary(summary, self._config) if summary is not None else self._figures_of_events()
 
     def _figures_of_events(self) -> dict[str, Any]:
@@ -67,17 +72,29 @@ class RunReader:
 
 
 def effective_state(paths: RunPaths) -> tuple[str, dict[str, Any]]:
-    """Return what the status says, with the status; of a run that is said to be active, what is true of it."""
-    status = read_json(paths.status) or {}
+    """Return what the status says, with the status; of a run that is said to be active, what is true of it.
+
+    Where there is no status yet, the run waits; where it or ``run.json`` is torn, it is ``UNREADABLE`` and the reason
+    names the file.
+    """
+    found = read_json(paths.status)
+    status = found or {}
     state = status.get("state")
-    if not isinstance(state, str) or state not in set(RunState):
+    if found is None and paths.status.exists():
+        return UNREADABLE, {"reason": f"{paths.status.name} {_TORN}"}
+    if found is not None and not (isinstance(state, str) and state in set(RunState)):
+        said = "no state" if state is None else f"state {state!r}, which is none"
+        return UNREADABLE, {**status, "reason": f"{paths.status.name} says {said}"}
+    if state in (None, RunState.QUEUED) and read_json(paths.run) is None and paths.run.exists():
+        return UNREADABLE, {**status, "reason": f"{paths.run.name} {_TORN}"}
+    if state is None:
         return RunState.QUEUED.value, status
     if not is_active(RunState(state)):
-        return state, status
+        return str(state), status
     from engine.overview import read_run  # asks for processes: only where one may be alive
 
-    found = read_run(paths)
-    return found.state.value, {**status, **found.status, "reason": found.reason}
+    view = read_run(paths)
+    return view.state.value, {**status, **view.status, "reason": view.reason}
 
 
 def make_row(

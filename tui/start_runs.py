@@ -20,6 +20,7 @@ from tui.prepare import check_results_folder, plan_file, plan_text, read_plan
 from tui.run_names import NamedRun, list_named_runs
 from tui.run_row import RunReader
 from tui.supervise import Supervisor
+from tui.view.run_row import UNREADABLE
 
 __all__ = ["LaunchRequest", "Started", "begin", "make_launch_plan"]
 
@@ -143,6 +144,7 @@ def _tell_ahead(runs: Sequence[NamedRun], results: ResultsPaths, tell: Tell) -> 
     """Why nothing seems to happen: one run goes on at a time, and others came first."""
     own = {run.tag for run in runs}
     others = [run for run in list_named_runs(results) if run.tag not in own]
-    ahead = [run.tag for run in others if not RunReader(run).read().is_terminal]
+    rows = [RunReader(run).read() for run in others]
+    ahead = [row.tag for row in rows if not row.is_terminal and row.state != UNREADABLE]
     if ahead:
         tell(f"waiting for {count(len(ahead), 'run')} queued before: {ahead[0]}{', ...' if len(ahead) > 1 else ''}")

@@ -52,6 +52,7 @@ STATE_MARKS = {
     "failed": "✗",
     "stopped": "■",
     "lost": "?",
+    "unreadable": "!",
 }
 """Beside the word, never instead of it."""
 
@@ -65,6 +66,7 @@ _STATE_TOKENS = {
     "failed": "error",
     "stopped": "text-muted",
     "lost": "error",
+    "unreadable": "warning",
 }
 
 

@@ -169,3 +169,23 @@ def test_following_the_logs_of_an_ended_run_ends(ddptui: Cli, make_run: MakeRun,
     make_run("ddp-w2-r0-3fa9c1", logs=LOGS)
     assert ddptui("logs", "ddp", "-f", "--rank", "0") == 0
     assert capsys.readouterr().out.splitlines() == ["zero", "careful"]
+
+
+def test_ls_says_on_stderr_which_experiments_the_screen_leaves_out(
+    ddptui: Cli, make_run: MakeRun, capsys: Capture
+) -> None:
+    make_run("ddp-w1-r0-aaaaaa", experiment="plain-name")
+    make_run("ddp-w2-r0-bbbbbb", experiment="my experiment")
+    assert ddptui("ls") == 0
+    said = capsys.readouterr()
+    assert "my experiment" in said.out
+    assert said.err.startswith("not on the screen: 'my experiment': a folder name may have letters")
+    assert len(said.err.splitlines()) == 1
+
+
+def test_ls_says_of_a_torn_status_that_it_cannot_be_read(ddptui: Cli, make_run: MakeRun, capsys: Capture) -> None:
+    make_run("ddp-w1-r0-aaaaaa").status.write_text("{")
+    assert ddptui("ls") == 0
+    line = capsys.readouterr().out.splitlines()[2]
+    assert line.split()[:4] == ["ddp-w1-r0-aaaaaa", "unreadable", "n/a", "n/a"]
+    assert line.endswith("status.json cannot be read: it is no JSON object")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from engine.core.errors import InputError
-from tui.commands.options import File, Headless, Results, Sets, Work, results_of
+from tui.commands.options import AsJson, File, Headless, Results, Sets, Work, results_of
 
 __all__ = ["attach", "clean", "pause", "resume", "retry", "run", "stop"]
 

@@ -16,13 +16,14 @@ from textual.message import Message
 
 from engine.store import ResultsPaths, RunPaths
 from tui.feed.comparisons import ComparisonMaker
-from tui.feed.health import Health, describe_orphans
+from tui.feed.health import Health, describe_orphans, describe_unreadable
 from tui.feed.index import RowIndex
 from tui.feed.live import LiveRuns, OpenReplay, Replay
 from tui.feed.pace import AFTER_FAULT_S, PAUSE_S, Pace
 from tui.feed.rows import RunTable
 from tui.feed.scan import Scanner
 from tui.feed.sources import SourceReader
+from tui.hidden_folders import describe_hidden
 from tui.messages import ComparisonReady, CurvesChanged, SnapshotReady, SourcesChanged
 from tui.view.comparison import Comparison
 from tui.view.ports import Source
@@ -282,14 +283,20 @@ class Feed:
 
     def _content(self) -> dict[str, Any]:
         queue, num_active = self._health.queue, len(self._table.active())
-        orphans = describe_orphans(len(queue.waiting), num_active, has_supervisor=self._health.has_supervisor)
+        problems = (
+            self._scanner.problem,
+            *self._faults.values(),
+            describe_orphans(len(queue.waiting), num_active, has_supervisor=self._health.has_supervisor),
+            describe_unreadable(self._table.unreadable()),
+            describe_hidden(self._scanner.hidden),
+        )
         return {
             "rows": self._table.rows(),
             "experiments": self._scanner.experiments,
             "queue": tuple(entry.tag for entry in queue.waiting),
             "is_held": queue.is_held,
             "has_supervisor": self._health.has_supervisor,
-            "problem": self._scanner.problem or next(iter(self._faults.values()), "") or orphans,
+            "problem": next(filter(None, problems), ""),
             "num_unread": self._table.num_unread,
         }
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from engine.core.run_queue import RunQueue
 from engine.core.wording import count
 from engine.store import ResultsPaths, read_json
+from tui.view.run_row import RunRow
 
-__all__ = ["Health", "describe_orphans"]
+__all__ = ["Health", "describe_orphans", "describe_unreadable"]
 
 _NO_QUEUE = RunQueue()
 
@@ -51,6 +54,14 @@ def describe_orphans(num_waiting: int, num_active: int, *, has_supervisor: bool 
     if num_active:
         parts.append(f"{count(num_active, 'run')} unattended")
     return f"its supervisor is gone: {', '.join(parts)}; `ddptui retry` takes them up"
+
+
+def describe_unreadable(rows: Sequence[RunRow]) -> str:
+    """Name the file that is torn, or ""."""
+    if not rows:
+        return ""
+    more = f" (and {count(len(rows) - 1, 'run')} more)" if len(rows) > 1 else ""
+    return f"{rows[0].tag}: {rows[0].reason}{more}"
 
 
 def _places(queue: RunQueue) -> set[tuple[str, bool]]:

@@ -14,9 +14,11 @@ from engine.core.state import RunState, is_terminal
 from engine.store import RunPaths, read_json
 from tui.feed.index import RowIndex, Signature
 from tui.run_row import effective_state, figures_of_summary, make_row
-from tui.view.run_row import RunRow
+from tui.view.run_row import UNREADABLE, RunRow, known_state
 
 __all__ = ["RunTable"]
+
+_WITHOUT_LINES = (RunState.QUEUED, UNREADABLE)
 
 ACTIVE_EVERY_S = 2.0
 """The processes of an active run are asked for at least so often: they may die without a word in a file."""
@@ -42,7 +44,7 @@ class _Entry:
     @property
     def needs_lines(self) -> bool:
         """Whether its figures stand in its event lines only."""
-        return self.row is not None and self.row.state != RunState.QUEUED and not self.has_summary
+        return self.row is not None and self.row.state not in _WITHOUT_LINES and not self.has_summary
 
     @property
     def is_final(self) -> bool:
@@ -71,6 +73,7 @@ class RunTable:
         self._round: deque[str] = deque()
         self._sorted_revision = -1
         self._active: list[str] = []
+        self._unreadable: list[RunRow] = []
         self._without_summary: list[str] = []
 
     @property
@@ -101,6 +104,11 @@ class RunTable:
         """The folder of a run, or None where there is none."""
         entry = self._entries.get(tag)
         return None if entry is None or entry.row is None else entry.paths
+
+    def unreadable(self) -> list[RunRow]:
+        """The runs whose files are torn."""
+        self._sort_out()
+        return self._unreadable
 
     def active(self) -> list[str]:
         """The runs whose processes may be alive."""
@@ -180,6 +188,7 @@ class RunTable:
         if self._sorted_revision == self.revision:
             return
         self._sorted_revision = self.revision
+        self._unreadable = [row for row in self.rows() if row.state == UNREADABLE]
         entries = [entry for entry in self._entries.values() if entry.needs_lines]
         self._active = [entry.tag for entry in entries if entry.row is not None and entry.row.is_active]
         ended = [entry for entry in entries if entry.row is not None and entry.row.is_terminal]
@@ -222,10 +231,11 @@ def _make_row(entry: _Entry, spec: Mapping[str, Any]) -> RunRow:
     state, entry.status = effective_state(entry.paths)
     entry.annotation = read_annotation(entry.paths)
     # a state that only follows from dead processes: the summary, if any, is of an older attempt
-    is_concluded = is_terminal(RunState(state)) and entry.status.get("state") == state
+    known = known_state(state)
+    is_concluded = known is not None and is_terminal(known) and entry.status.get("state") == state
     summary = read_json(entry.paths.summary) if is_concluded else None
     entry.has_summary, entry.is_summed_up = summary is not None, False
-    if state == RunState.QUEUED or _is_another_attempt(entry):
+    if known in (None, RunState.QUEUED) or _is_another_attempt(entry):
         entry.figures = {}
     if summary is not None:
         entry.figures = figures_of_summary(summary, mapping(spec, "config"))

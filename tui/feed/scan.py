@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.core.fields import mapping, sequence, text, whole_or
 from engine.store import ExperimentPaths, ResultsPaths, RunPaths, is_safe_name, read_json
+from tui.hidden_folders import is_experiment, is_hidden
 from tui.view.snapshot import ExperimentView
 
 __all__ = ["Scanner"]
@@ -68,6 +69,7 @@ class Scanner:
         experiments: those that have a plan or a folder of runs, by name.
         has_been_there: whether the results folder was ever seen.
         problem: "" or one line: why nothing can be found.
+        hidden: experiments and runs that are left out, since their folders have other names than ddptui gives.
     """
 
     def __init__(self, results: ResultsPaths) -> None:
@@ -76,6 +78,7 @@ class Scanner:
         self.experiments: tuple[ExperimentView, ...] = ()
         self.has_been_there = False
         self.problem = ""
+        self.hidden: tuple[str, ...] = ()
         self._root = _Listing(os.fspath(results.root))
         self._known: dict[str, _Experiment] = {}
 
@@ -94,6 +97,7 @@ class Scanner:
             self.has_been_there = True
             self.problem = ""
             self._update_experiments(now_s)
+        self.hidden = self._find_hidden()
         self.experiments = tuple(e.view for e in self._known.values())
         self.runs = {f"{name}/{run_id}": e.runs[run_id] for name, e in self._known.items() for run_id in _ordered(e)}
 
@@ -109,6 +113,15 @@ class Scanner:
             if experiment.has_plan or experiment.has_runs:
                 known[name] = experiment
         self._known = dict(sorted(known.items(), key=lambda item: (item[1].view.position, item[0])))
+
+    def _find_hidden(self) -> tuple[str, ...]:
+        others = (name for name in sorted(self._root.names) if is_hidden(name))
+        experiments = [name for name in others if is_experiment(self.results.experiment(name))]
+        runs = [
+            f"{name}/{run}" for name, known in self._known.items() for run in sorted(known.listing.names)
+            if is_hidden(run)
+        ]  # fmt: skip
+        return (*experiments, *runs)
 
     def _new_experiment(self, name: str) -> _Experiment:
         paths = self.results.experiment(name)

@@ -13,7 +13,8 @@ from textual.events import Resize
 
 from engine.logbook.book import Logbook
 from engine.logbook.files import FileName
-from engine.logbook.page import LogSelection
+from engine.logbook.page import LogSelection, Page
+from engine.logbook.scan import Shown
 from engine.logbook.text import MAX_CHARS
 from engine.store import ResultsPaths
 from tui.keys import Mode
@@ -59,6 +60,7 @@ class LogsScreen(FindingScreen):
     def __init__(self) -> None:
         super().__init__()
         self._attempt: int | None = None
+        self._gone = ""
 
     def compose_body(self) -> ComposeResult:
         """The header, the lines, the panel beside them, the find line."""
@@ -80,6 +82,8 @@ class LogsScreen(FindingScreen):
         session = self.session
         tag = session.current or next(iter(session.marked), None) or next((row.tag for row in snapshot.rows), None)
         row = snapshot.row(tag)
+        is_whole = bool(snapshot.revision) and not snapshot.num_unread and not snapshot.problem
+        self._gone = tag if tag is not None and row is None and is_whole else ""
         if (row and row.tag) != (self._row and self._row.tag):
             self._open_run(row)
         self._row = row
@@ -101,7 +105,9 @@ class LogsScreen(FindingScreen):
             self.feed.remove_source(self._book)
         self._book, self._page, self._rank, self._attempt = None, None, None, None
         self._panel.show(None)
-        if row is not None:
+        if row is None:
+            self._view.show(Shown(Page(LogSelection(), ())))
+        else:
             run = ResultsPaths(Path(self.session.results)).run(row.experiment, row.id)
             self._book = Logbook(run, self._selection())
             self.feed.add_source(self._book)
@@ -141,8 +147,10 @@ class LogsScreen(FindingScreen):
         row, book, search = self._row, self._book, self._search
         view = self._view
         if row is None or book is None:
-            self.query_one(LogHeader).show(HeaderWords())
-            view.empty_text = "no runs yet: 6 opens Plan, where they begin"
+            self.query_one(LogHeader).show(HeaderWords(tag=self._gone, state="deleted" if self._gone else ""))
+            none = "no runs yet: 6 opens Plan, where they begin"
+            view.empty_text = f"{self._gone} was deleted: 1 shows the runs that are there" if self._gone else none
+            view.set_title("")
             return
         badges = ["errors only"] if search.is_only_errors else []
         if search.matcher is not None:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from engine.core.lifecycle import Rerun, choose_runs
 from engine.core.plan import Plan
-from engine.core.state import RunState
 from engine.core.wording import count
 from tui.view.plan_detail import Fact
-from tui.view.plan_view import BUSY, NEW, LaunchCount, count_launch, states_of
+from tui.view.plan_view import BUSY, LaunchCount, count_launch, states_of
+from tui.view.run_row import known_state
 from tui.view.snapshot import Snapshot
 from tui.view.table import Pieces
 
@@ -36,7 +36,7 @@ def queued_tags(plan: Plan, snapshot: Snapshot, rerun: Rerun) -> list[str]:
     tags = []
     for experiment in plan.experiments:
         own = {spec.id: states[f"{spec.experiment}/{spec.id}"] for spec in experiment.runs}
-        known = {run_id: None if state == NEW else RunState(state) for run_id, state in own.items()}
+        known = {run_id: known_state(state) for run_id, state in own.items()}
         chosen = [run_id for run_id in choose_runs(known, rerun)[0] if own[run_id] not in BUSY]
         tags += [f"{experiment.name}/{run_id}" for run_id in chosen]
     return tags

@@ -9,8 +9,8 @@ from engine.core.errors import Problem
 from engine.core.lifecycle import Rerun, choose_runs
 from engine.core.plan import ExperimentPlan, Plan
 from engine.core.spec import RunSpec
-from engine.core.state import RunState
 from engine.core.wording import count
+from tui.view.run_row import known_state
 from tui.view.snapshot import Snapshot
 from tui.view.table import Cell, Column, Row
 
@@ -136,7 +136,7 @@ def with_states(
 def count_launch(experiment: ExperimentPlan, states: Mapping[str, str], rerun: Rerun) -> LaunchCount:
     """Say what a launch would do with the selected runs of an experiment."""
     own = {spec.id: states.get(f"{spec.experiment}/{spec.id}", NEW) for spec in experiment.runs}
-    known = {run_id: None if state == NEW else RunState(state) for run_id, state in own.items()}
+    known = {run_id: known_state(state) for run_id, state in own.items()}
     chosen, skipped = choose_runs(known, rerun)
     num_busy = sum(own[run_id] in BUSY for run_id in chosen)
     return LaunchCount(

@@ -8,7 +8,15 @@ from typing import Any
 
 from engine.core.state import RunState, is_active, is_terminal
 
-__all__ = ["RunRow"]
+__all__ = ["UNREADABLE", "RunRow", "known_state"]
+
+UNREADABLE = "unreadable"
+"""Shown as the state of a run whose files do not say it: neither waiting nor ended, and nothing of it is known."""
+
+
+def known_state(state: str) -> RunState | None:
+    """The state a run is in, or None where its files do not say it."""
+    return RunState(state) if state in set(RunState) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +25,7 @@ class RunRow:
 
     Attributes:
         experiment, id, point, repeat: who it is.
-        state, reason: the effective state: nothing says running that is not.
+        state, reason: the effective state: nothing says running that is not; ``UNREADABLE`` where the files are torn.
         progress: share of the work done, 0 to 1.
         epoch, step: the last finished, 0-based.
         samples_per_s: over recent seconds while running, the steady throughput once finished.
@@ -65,12 +73,14 @@ class RunRow:
     @property
     def is_terminal(self) -> bool:
         """Whether the run has ended for good."""
-        return is_terminal(RunState(self.state))
+        state = known_state(self.state)
+        return state is not None and is_terminal(state)
 
     @property
     def is_active(self) -> bool:
         """Whether processes of the run may be alive."""
-        return is_active(RunState(self.state))
+        state = known_state(self.state)
+        return state is not None and is_active(state)
 
     def to_json(self) -> dict[str, Any]:
         """The fields as they stand in ``--json``."""

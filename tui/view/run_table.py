@@ -29,7 +29,7 @@ from tui.view.run_cells import (
     time_cell,
 )
 from tui.view.run_labels import line_color, without_hash
-from tui.view.run_row import RunRow
+from tui.view.run_row import UNREADABLE, RunRow
 from tui.view.run_words import counts_of
 from tui.view.snapshot import Snapshot
 from tui.view.table import Column, Row
@@ -41,7 +41,7 @@ _LEAST_NAME, _MOST_NAME = 14, 28
 _STATE_ORDER = {
     state: place
     for place, state in enumerate(
-        ("running", "starting", "stalled", "stopping", "queued", "failed", "lost", "stopped", "succeeded")
+        ("running", "starting", "stalled", "stopping", "queued", "failed", "lost", "stopped", UNREADABLE, "succeeded")
     )
 }
 

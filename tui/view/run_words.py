@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from engine.core.state import RunState
 from tui.output import format_number, strip_escapes
 from tui.view.run_cells import Look
-from tui.view.run_row import RunRow
+from tui.view.run_row import UNREADABLE, RunRow
 from tui.view.snapshot import Snapshot
 from tui.view.table import Pieces
 
@@ -18,7 +18,7 @@ _LEAST_CHARTS, _LEAST_TABLE = 8, 6
 _FRAME = 3
 
 _GOING_ON = (RunState.RUNNING, RunState.STARTING, RunState.STALLED, RunState.STOPPING)
-_ORDER = (*_GOING_ON, RunState.QUEUED, RunState.SUCCEEDED, RunState.FAILED, RunState.LOST, RunState.STOPPED)
+_ORDER = (*_GOING_ON, RunState.QUEUED, RunState.SUCCEEDED, RunState.FAILED, RunState.LOST, RunState.STOPPED, UNREADABLE)
 
 
 def counts_of(rows: Sequence[RunRow], look: Look, *, is_short: bool = False) -> Pieces:
@@ -31,13 +31,13 @@ def counts_of(rows: Sequence[RunRow], look: Look, *, is_short: bool = False) -> 
     )
 
 
-def _count(state: RunState, number: str, look: Look, *, is_short: bool) -> str:
+def _count(state: str, number: str, look: Look, *, is_short: bool) -> str:
     mark = look.mark(state)
     if is_short:
         return f"{number} {mark}"
     if state in _GOING_ON:
         return f"{mark} {number} {state}"
-    return f"{number} {state if state == RunState.QUEUED or look.is_ascii else mark}"
+    return f"{number} {state if state in (RunState.QUEUED, UNREADABLE) or look.is_ascii else mark}"
 
 
 def detail_of(run: RunRow, place: int | None, look: Look) -> Pieces:

@@ -116,10 +116,10 @@ def test_broken_files_are_runs_of_which_nothing_is_known(content: str, results: 
     driver = FeedDriver(results)
     snapshot = driver.settle()
     assert [(row.id, row.state, row.step) for row in snapshot.rows] == [
-        ("bad", "queued", None),
+        ("bad", "unreadable", None),
         ("good", "succeeded", 39),
     ]
-    assert snapshot.problem == ""
+    assert snapshot.problem.startswith("digits/bad: status.json ")
 
 
 def test_names_and_links_that_lead_out_of_the_folder_are_not_followed(results: MadeResults, tmp_path: Path) -> None:
@@ -300,3 +300,48 @@ def test_a_plan_that_is_written_later_changes_the_order(results: MadeResults) ->
     write_json(ExperimentPaths(results.root / "digits").plan, {"run_ids": ["b", "a"]})
     driver.turn(2.0)
     assert [row.id for row in driver.feed.snapshot.rows] == ["b", "a"]
+
+
+def _unreadable(driver: FeedDriver, tag: str) -> tuple[str, str, object, str]:
+    snapshot = driver.settle()
+    row = snapshot.row(tag)
+    assert row is not None
+    return row.state, row.reason, row.progress, snapshot.problem
+
+
+def test_a_torn_status_is_unreadable_and_not_queued_until_it_is_whole_again(results: MadeResults) -> None:
+    run = finished(results, "one")
+    finished(results, "two")
+    whole = run.paths.status.read_bytes()
+    run.paths.status.write_bytes(whole[: len(whole) // 2])
+    driver = FeedDriver(results)
+    reason = "status.json cannot be read: it is no JSON object"
+    assert _unreadable(driver, run.tag) == ("unreadable", reason, None, f"digits/one: {reason}")
+    assert RunReader(NamedRun("digits", run.paths)).read().state == "unreadable"
+    run.paths.status.write_bytes(whole)
+    snapshot = driver.settle()
+    assert [row.state for row in snapshot.rows] == ["succeeded", "succeeded"]
+    assert snapshot.problem == ""
+
+
+def test_a_run_json_that_is_no_object_is_unreadable_where_nothing_else_says_the_state(results: MadeResults) -> None:
+    run = results.run("one")
+    run.paths.run.write_text("[]")
+    driver = FeedDriver(results)
+    reason = "run.json cannot be read: it is no JSON object"
+    assert _unreadable(driver, run.tag) == ("unreadable", reason, None, f"digits/one: {reason}")
+
+
+def test_folders_with_other_names_than_ours_are_named_and_left_out(results: MadeResults) -> None:
+    finished(results, "one")
+    finished(results, "a run", experiment="digits")
+    finished(results, "two", experiment="my experiment")
+    (results.root / "notes and figures").mkdir()
+    driver = FeedDriver(results)
+    snapshot = driver.settle()
+    assert [row.tag for row in snapshot.rows] == ["digits/one"]
+    assert snapshot.problem.startswith("not on the screen: 'my experiment' and 1 other: ")
+    (results.root / "my experiment").rename(results.root / "my-experiment")
+    (results.root / "digits" / "runs" / "a run").rename(results.root / "digits" / "runs" / "a-run")
+    snapshot = driver.settle()
+    assert (len(snapshot.rows), snapshot.problem) == (3, "")

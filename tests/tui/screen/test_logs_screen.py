@@ -666,3 +666,23 @@ def test_plain_characters_are_enough(feed: FakeFeed, tmp_path: Path, crashed: Ma
         assert any("x Traceback" in line for line in inner)
 
     look(app, feed, drive, row_of(crashed))
+
+
+def test_a_run_that_is_deleted_while_it_is_shown_is_said_to_be(
+    app: DdptuiApp, feed: FakeFeed, results: MadeResults
+) -> None:
+    run = results.run("short-lived", state="succeeded").begin().log(0, "what it wrote\n")
+    other = results.run("other", state="succeeded")
+
+    async def drive(logs: Logs) -> None:
+        app.session.current = run.tag
+        await logs.press("1", "5")
+        assert "what it wrote" in logs.text
+        feed.show(Snapshot(revision=2, read_s=T0_S, rows=(row_of(other, "succeeded"),)))
+        await logs.read()
+        assert f"{run.tag} was deleted: 1 shows the runs that are there" in logs.text
+        assert "deleted" in screen_lines(app)[1]
+        assert "what it wrote" not in logs.text
+        assert "no output yet" not in logs.text
+
+    look(app, feed, drive, row_of(run, "succeeded"), row_of(other, "succeeded"))

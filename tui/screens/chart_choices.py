@@ -25,6 +25,10 @@ class ChartChoices(ModeScreen):
         """From where to where the data goes along x; None without data."""
         raise NotImplementedError
 
+    def newest_x(self, seen: tuple[float, float]) -> float | None:
+        """Where in sight the newest value stands of the chart that is looked at; None without one."""
+        raise NotImplementedError
+
     def action_x_axis(self) -> None:
         """Step, time, samples; what is seen of one says nothing of another."""
         session = self.session
@@ -86,7 +90,8 @@ class ChartChoices(ModeScreen):
         """The first time it stands at the newest value."""
         seen = self.session.x_range or self.chart_extent()
         if self.session.is_inspecting and self.session.cursor_x is None and seen is not None:
-            self.session.cursor_x = seen[1]
+            newest = self.newest_x(seen)  # the edge may be another metric's, or empty
+            self.session.cursor_x = seen[1] if newest is None else newest
 
     def _move_cursor(self, direction: int) -> None:
         seen = self.session.x_range or self.chart_extent()

@@ -16,7 +16,7 @@ from tui.view.chart_text import POINT_COLUMNS, PointRows, describe, last_reading
 from tui.view.charts_words import choice_words, empty_words
 from tui.view.exported import Exported
 from tui.view.palette import colors_of
-from tui.view.run_charts import Drawn, legend_of, make_chart, match_metrics, metric_names, x_extent
+from tui.view.run_charts import Drawn, legend_of, make_chart, match_metrics, metric_names, newest_x, x_extent
 from tui.view.run_row import RunRow
 from tui.view.snapshot import Snapshot
 from tui.widgets.chart_grid import ChartGrid
@@ -107,6 +107,11 @@ class ChartsScreen(ChartWindow):
     def chart_extent(self) -> Range | None:
         """Over all metrics, so that all charts can show the same."""
         return x_extent(self._drawn(), self.session.x_axis)
+
+    def newest_x(self, seen: Range) -> float | None:
+        """Of the focused chart."""
+        place = self._place()
+        return None if place is None else newest_x(self._drawn(), self._page.names[place], self.session.x_axis, seen)
 
     def is_live(self) -> bool:
         """Whether a drawn run goes on."""

@@ -15,7 +15,7 @@ from tui.theme import STATE_MARKS, state_color
 from tui.view.exported import Exported
 from tui.view.palette import colors_of
 from tui.view.run_cells import Look
-from tui.view.run_charts import Drawn, x_extent
+from tui.view.run_charts import Drawn, newest_x, x_extent
 from tui.view.run_filter import RunFilter, parse
 from tui.view.run_row import RunRow
 from tui.view.run_table import SORT_KEYS, RowMaker, arrange, columns_of, is_descending_first
@@ -163,6 +163,10 @@ class RunsScreen(ChartChoices):
     def chart_extent(self) -> tuple[float, float] | None:
         """Over all that is drawn."""
         return x_extent(self._drawn(), self.session.x_axis)
+
+    def newest_x(self, seen: tuple[float, float]) -> float | None:
+        """Of the first chart."""
+        return newest_x(self._drawn(), METRICS[0], self.session.x_axis, seen)
 
     def action_back(self) -> None:
         """Zoom, filter, inspection, view: one at a time, the last opened first."""

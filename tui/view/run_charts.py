@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,17 @@ from tui.view.session import Session
 if TYPE_CHECKING:
     from engine.core.curves import Curve, RunCurves  # loads the decoder: only where lines are read
 
-__all__ = ["X_FORMATS", "Drawn", "LegendEntry", "legend_of", "make_chart", "match_metrics", "metric_names", "x_extent"]
+__all__ = [
+    "X_FORMATS",
+    "Drawn",
+    "LegendEntry",
+    "legend_of",
+    "make_chart",
+    "match_metrics",
+    "metric_names",
+    "newest_x",
+    "x_extent",
+]
 
 Drawn = Sequence[tuple[RunRow, "RunCurves"]]
 """The runs of a chart with what was read of them."""
@@ -229,6 +240,18 @@ def legend_of(rows: Sequence[RunRow], session: Session, colors: Mapping[str, str
         color = line_color(row, colors) if is_one else colors.get(row.tag, line_color(row, colors))
         entries.append(LegendEntry(label=label, color=color, rows=tuple(group)))
     return entries
+
+
+def newest_x(drawn: Drawn, metric: str, axis: str, seen: tuple[float, float]) -> float | None:
+    """Return where the newest finite value of a metric in sight stands on an axis; None where there is none."""
+    found = []
+    for _, curves in drawn:
+        curve = _curve(curves, metric)
+        if curve is not None:
+            x, y = curve.x(axis), curve.value
+            places = (place for place in reversed(range(len(curve))) if seen[0] <= x[place] <= seen[1])
+            found += [x[place] for place in itertools.islice(filter(lambda p: math.isfinite(y[p]), places), 1)]
+    return max(found, default=None)
 
 
 def x_extent(drawn: Drawn, axis: str) -> tuple[float, float] | None:

@@ -227,3 +227,19 @@ def test_a_run_folder_that_grows_is_drawn_as_it_is_read(results: MadeResults) ->
         assert "test_loss" in seen.text
 
     tell(story, runs=((make_row("ddp-w2-r0"),), {}), marked=(run.tag,))
+
+
+def test_the_inspection_cursor_begins_at_the_last_value_and_not_at_an_empty_edge() -> None:
+    rows, curves = two_runs()
+    for made in curves.values():
+        made.grow("loss", [math.nan] * 20)  # the loss is not finite any more
+        made.grow("cpu_percent", [90.0] * 60)  # and another metric goes on for longer still
+
+    async def story(seen: Seen) -> None:
+        await seen.press("x", "v")
+        assert seen.session.x_axis == "time"
+        assert seen.session.cursor_x == 99 * 0.5
+        assert f"{2 + math.cos(99 / 9):.2f}" in seen.screen.copied()
+        assert "n/a" not in seen.screen.copied()
+
+    tell(story, runs=(rows, curves))

@@ -65,6 +65,12 @@ class Key:
         return _WRITTEN.get(self.keys[0], self.keys[0])
 
     @property
+    def while_typing(self) -> str | None:
+        """The key, as people write it, that works also where one types text; None where there is none."""
+        found = next((key for key in self.keys if key in ("escape", "f1") or key.startswith("ctrl+")), None)
+        return None if found is None else _WRITTEN.get(found, found)
+
+    @property
     def all_shown(self) -> str:
         """All keys as people write them."""
         return " ".join(_WRITTEN.get(key, key) for key in self.keys)

@@ -19,6 +19,7 @@ from tui.screens.base import ModeScreen
 from tui.start_runs import LaunchRequest
 from tui.view.exported import Exported
 from tui.view.snapshot import Snapshot
+from tui.widgets.key_bar import KeyBar
 from tui.widgets.plan_file_pane import PlanFilePane
 from tui.widgets.plan_side import PlanSide
 
@@ -241,3 +242,4 @@ class PlanScreen(ModeScreen):
     def on_descendant_focus(self, _event: events.DescendantFocus) -> None:
         """On a narrow screen the file is a line until it has the keys."""
         self.set_class(self.focused is not None and self._pane in self.focused.ancestors, "-editing")
+        self.query_one(KeyBar).show_typing(self.focused is self._pane.editor)

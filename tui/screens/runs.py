@@ -36,6 +36,8 @@ METRICS = ("loss", "samples_per_s")
 MOST_DRAWN = 16
 """So many runs are read and drawn here, however many are marked."""
 
+TINY_HEIGHT = 10
+
 PAUSE_S = 0.2
 """The cursor must rest so long before a run's event lines are opened."""
 
@@ -53,13 +55,15 @@ class RunsScreen(ChartChoices):
         & #runs-table:focus { border: round $primary; }
         & #runs-empty { display: none; border: round $border; }
         & #runs-detail { color: $text-muted; }
-        & #runs-problem { display: none; background: $panel; }
+        & #runs-problem { display: none; background: $panel; height: auto; max-height: 3; }
         & ChartPair { display: none; }
         &.-empty #runs-table, &.-empty #runs-detail, &.-empty ChartPair { display: none; }
         &.-empty #runs-empty { display: block; }
         &.-with-charts ChartPair { display: block; }
         &.-with-problem #runs-problem { display: block; }
-        &.-filtering #runs-detail { display: none; }
+        &.-filtering #runs-detail, &.-tiny.-with-problem #runs-detail { display: none; }
+        &.-tiny #runs-table, &.-tiny #runs-table:focus { border: none; scrollbar-size: 0 0; }
+        &.-tiny #runs-problem { max-height: 1; }
         &.-ascii #runs-table, &.-ascii #runs-empty { border: ascii $border; }
         &.-ascii #runs-table:focus { border: ascii $primary; }
     }
@@ -86,7 +90,7 @@ class RunsScreen(ChartChoices):
         self.set_class(is_ascii, "-ascii")
         self._look = Look(marks=STATE_MARKS, color_of=state_color, is_ascii=is_ascii)
         self._maker = RowMaker(self._look)
-        yield LineOfWords(id="runs-problem", is_ascii=is_ascii)
+        yield LineOfWords(id="runs-problem", is_ascii=is_ascii, is_wrapped=True)
         table = LiveTable(columns_of(()), id="runs-table", is_ascii=is_ascii)
         self._border = TitleWords(table, is_ascii=is_ascii)
         yield table
@@ -261,7 +265,8 @@ class RunsScreen(ChartChoices):
         self.table.focus()
 
     def on_resize(self) -> None:
-        """Other heights."""
+        """Other heights; in a few lines the rows are worth more than what stands around them."""
+        self.set_class(self.size.height < TINY_HEIGHT, "-tiny")
         self._share_height()
         self.call_after_refresh(self._title)
 
@@ -366,8 +371,11 @@ class RunsScreen(ChartChoices):
     def _states_drawn(self) -> tuple[object, ...]:
         return tuple((row.tag, row.state, row.attempt) for row in self._rows_drawn())
 
+    def _num_problem_lines(self) -> int:
+        return self.query_one("#runs-problem", LineOfWords).num_lines(self.size.width)
+
     def _share_height(self) -> None:
-        height = self.size.height - 3 - self.has_class("-with-problem")
+        height = self.size.height - 3 - (self._num_problem_lines() if self.has_class("-with-problem") else 0)
         charts = share_height(height, len(self.table.rows)) if self._snapshot.rows else 0
         had_charts = self.has_class("-with-charts")
         self.set_class(charts > 0, "-with-charts")
@@ -379,4 +387,5 @@ class RunsScreen(ChartChoices):
 
 
 def _plain(value: object) -> object:
-    return str(dict(value)) if isinstance(value, Mapping) else value
+    """A value that a table can hold: ``strategy=ddp; world_size=2`` instead of a mapping."""
+    return "; ".join(f"{name}={one}" for name, one in value.items()) if isinstance(value, Mapping) else value

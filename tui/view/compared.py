@@ -204,7 +204,7 @@ def _ideal_places(sizes: Sequence[int]) -> list[float]:
     """Many enough that the line is right on a logarithmic axis too."""
     least, most = sizes[0], sizes[-1]
     if least == most:
-        return [least - 0.15, least + 0.15]
+        return [least - 0.15, float(least)]  # its last value is said: that of the size, not of the edge
     number = min(most - least, MOST_IDEAL_POINTS)
     return [least + (most - least) * place / number for place in range(number + 1)]
 

@@ -9,7 +9,7 @@ from textual import events
 from textual.app import RenderResult
 from textual.widget import Widget
 
-from tui.keys import Key, Mode, keys_of
+from tui.keys import Key, Mode, find_key, keys_of
 
 __all__ = ["KeyBar"]
 
@@ -17,7 +17,7 @@ _ALWAYS = ("help", "ask_quit")
 
 
 class KeyBar(Widget):
-    """One line that never changes but with the width.
+    """One line that changes with the width, and while the keys are those of a text.
 
     Args:
         mode: whose keys.
@@ -34,15 +34,25 @@ class KeyBar(Widget):
         keys = [key for key in keys_of(mode) if key.in_bar and not (is_readonly and key.is_change)]
         self._keys = [key for key in keys if key.id not in _ALWAYS]
         self._last = [key for key in keys if key.id in _ALWAYS]
+        self._back = find_key("back", mode)
+        self._is_typing = False
         self._ends: list[tuple[int, Key]] = []
+
+    def show_typing(self, is_typing: bool) -> None:
+        """Name only the keys that work while one types text, or all again."""
+        if is_typing is not self._is_typing:
+            self._is_typing = is_typing
+            self.refresh()
 
     def render(self) -> RenderResult:
         """As many keys as fit; help and quit always."""
         end = Text().join(self._piece(key) for key in self._last)
         line = Text(no_wrap=True, overflow="crop", end="")
         self._ends = []
-        for key in self._keys:
+        for key in (self._back, *self._keys) if self._is_typing else self._keys:
             piece = self._piece(key)
+            if not piece:
+                continue
             if line.cell_len + piece.cell_len + end.cell_len > self.size.width:
                 break
             line.append_text(piece)
@@ -59,4 +69,5 @@ class KeyBar(Widget):
     def _piece(self, key: Key) -> Text:
         style = self.get_component_rich_style("key-bar--key")
         label = self.get_component_rich_style("key-bar--label")
-        return Text.assemble((f" {key.shown}", style), (f" {key.label} ", label))
+        shown = key.while_typing if self._is_typing else key.shown
+        return Text() if shown is None else Text.assemble((f" {shown}", style), (f" {key.label} ", label))

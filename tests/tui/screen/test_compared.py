@@ -279,3 +279,10 @@ def test_the_export_has_raw_values_and_blanks_for_n_a() -> None:
     assert row["throughput_speedup_low"] is None
     assert row["published_throughput_speedup"] == 3.5
     assert row["baseline"] == "single-w1"
+
+
+def test_beside_one_size_the_ideal_says_the_value_of_that_size() -> None:
+    speedup = charts_of(make_points(make_runs("single", 1)))[0]
+    ideal = next(line for line in speedup.lines if line.label == "ideal")
+    assert (ideal.x[-1], ideal.y[-1]) == (1.0, 1.0)
+    assert ideal.x[0] < 1.0, "it is still a line"

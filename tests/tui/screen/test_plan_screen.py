@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from made_results import MadeResults
-from screen_driver import FakeFeed, screen_text
+from screen_driver import FakeFeed, screen_lines, screen_text
 
 from engine.core.errors import Problem
 from tui.app import DdptuiApp
@@ -190,8 +190,16 @@ def test_all_errors_stand_there_at_once_and_enter_goes_to_the_line(
         await plan.press("down", "enter")
         assert plan.editor.has_focus
         assert plan.editor.cursor_location[0] == 10
+        bar = screen_lines(plan.app)[-1]
+        for words in ("esc back", "ctrl+e $EDITOR", "ctrl+s save", "f1 help", "ctrl+q quit"):
+            assert words in bar
+        assert "launch" not in bar, "it would be typed"
         await plan.press("escape")
         assert not plan.editor.has_focus
+        bar = screen_lines(plan.app)[-1]
+        assert "i edit" in bar
+        assert "l launch" in bar
+        assert "q quit" in bar
 
     drive(session, feed, work)
 

@@ -498,3 +498,40 @@ def test_ascii_and_read_only_leave_plain_characters(feed: FakeFeed, session: Ses
 
     session.is_ascii = session.is_readonly = True
     drive(DdptuiApp(feed, session), feed, do)  # type: ignore[arg-type]
+
+
+def test_in_five_lines_of_twenty_columns_the_run_its_mark_and_its_state_are_there(
+    app: DdptuiApp, feed: FakeFeed
+) -> None:
+    async def do(d: Driver) -> None:
+        assert "single-w1-r0" in d.cursor
+        assert "✓ succeeded" in d.text
+        await d.show(*many_rows(), problem="digits/x: status.json cannot be read")
+        assert "single-w1-r0" in d.cursor
+        assert "⚠ digits/x" in d.text
+
+    drive(app, feed, do, size=(20, 5))
+
+
+def test_a_long_problem_is_told_to_its_end_in_eighty_columns(app: DdptuiApp, feed: FakeFeed) -> None:
+    problem = (
+        "its supervisor is gone: 14 runs wait, 3 runs unattended; " + "`ddptui retry` takes them up " * 2 + "again"
+    )
+
+    async def do(d: Driver) -> None:
+        await d.show(*many_rows(), problem=problem)
+        shown = " ".join(line.strip() for line in screen_lines(app)[1:4])
+        assert problem in shown
+        await d.show(*many_rows(), problem="short")
+        assert "short" in screen_lines(app)[1]
+        assert "╭" in screen_lines(app)[2]
+
+    drive(app, feed, do, size=(80, 24))
+
+
+def test_a_mapping_is_exported_in_words(app: DdptuiApp, feed: FakeFeed) -> None:
+    async def do(d: Driver) -> None:
+        shown = d.screen.exported()
+        assert shown.rows[0][shown.columns.index("axes")] == "strategy=single; world_size=1"
+
+    drive(app, feed, do)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tui.screens.chart_choices import ChartChoices
-from tui.view.chart import Range, follow, pan, zoom
 from tui.view.charts_words import is_at_end
+from tui.view.span import Span, follow, pan, zoom
 from tui.widgets.chart import Chart
 
 __all__ = ["ChartWindow"]
@@ -15,7 +15,7 @@ class ChartWindow(ChartChoices):
 
     def __init__(self) -> None:
         super().__init__()
-        self.extent: Range | None = None
+        self.extent: Span | None = None
 
     def is_live(self) -> bool:
         """Whether more data is to come."""

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 
 from tui.keys import Mode
 from tui.screens.chart_window import ChartWindow
-from tui.view.chart import Range, Reading
+from tui.view.chart import Reading
 from tui.view.chart_pages import GRIDS, fit_grid, next_grid, page_of
 from tui.view.chart_text import POINT_COLUMNS, PointRows, describe, last_readings
 from tui.view.charts_words import choice_words, empty_words
@@ -19,6 +19,7 @@ from tui.view.palette import colors_of
 from tui.view.run_charts import Drawn, legend_of, make_chart, match_metrics, metric_names, newest_x, x_extent
 from tui.view.run_row import RunRow
 from tui.view.snapshot import Snapshot
+from tui.view.span import Span
 from tui.widgets.chart_grid import ChartGrid
 from tui.widgets.charts_header import ChartsHeader
 from tui.widgets.empty_state import EmptyState
@@ -104,11 +105,11 @@ class ChartsScreen(ChartWindow):
         tags = self.session.drawn() if self._only is None else (self._only[0],)
         return tuple(tag for tag in tags if tag in self.feed.snapshot.by_tag)
 
-    def chart_extent(self) -> Range | None:
+    def chart_extent(self) -> Span | None:
         """Over all metrics, so that all charts can show the same."""
         return x_extent(self._drawn(), self.session.x_axis)
 
-    def newest_x(self, seen: Range) -> float | None:
+    def newest_x(self, seen: Span) -> float | None:
         """Of the focused chart."""
         place = self._place()
         return None if place is None else newest_x(self._drawn(), self._page.names[place], self.session.x_axis, seen)

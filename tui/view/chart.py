@@ -7,10 +7,9 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["ChartSpec", "Line", "Reading", "extent_of", "follow", "nearest", "pan", "zoom"]
+from tui.view.span import Span
 
-Range = tuple[float, float]
-"""From, to; in units of x."""
+__all__ = ["ChartSpec", "Line", "Reading", "extent_of", "nearest"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +89,7 @@ class Reading:
     y: float | None
 
 
-def extent_of(lines: Sequence[Line]) -> Range | None:
+def extent_of(lines: Sequence[Line]) -> Span | None:
     """Return from where to where the points of all lines go along x; None without a point."""
     ends = []
     for line in lines:
@@ -110,48 +109,3 @@ def nearest(line: Line, x: float, reach: float) -> int | None:
     place = min(around, key=lambda place: abs(line.x[place] - x))
     is_between = 0 < after < line.num_points
     return place if is_between or abs(line.x[place] - x) <= reach else None
-
-
-def zoom(shown: Range, extent: Range, factor: float, anchor: float) -> Range | None:
-    """Return what is shown after zooming.
-
-    Args:
-        shown: what is shown now.
-        extent: all there is.
-        factor: below 1 shows less, above 1 more.
-        anchor: what keeps its place.
-
-    Returns:
-        The range, inside of ``extent``; None for all of it.
-    """
-    anchor = min(max(anchor, shown[0]), shown[1])
-    least = max(abs(extent[0]), abs(extent[1]), extent[1] - extent[0]) * 1e-9
-    if factor < 1 and (shown[1] - shown[0]) * factor <= least:
-        return shown
-    return _inside((anchor - (anchor - shown[0]) * factor, anchor + (shown[1] - anchor) * factor), extent)
-
-
-def pan(shown: Range, extent: Range, share: float) -> Range | None:
-    """Return what is shown after moving by a share of its width, to the right where positive; None for all."""
-    by = (shown[1] - shown[0]) * share
-    return _inside((shown[0] + by, shown[1] + by), extent)
-
-
-def follow(shown: Range | None, old: Range | None, new: Range) -> Range | None:
-    """Return what is shown once data has grown from one extent to another.
-
-    A range that ends at the newest data keeps its width and goes along; any other stays where it is, so that what a
-    person looks at does not move away. None, for all, stays None.
-    """
-    if shown is None or old is None or shown[1] < old[1]:
-        return shown
-    return (shown[0] + new[1] - shown[1], new[1]) if new[1] > shown[1] else shown
-
-
-def _inside(shown: Range, extent: Range) -> Range | None:
-    low, high = shown
-    if high - low >= (extent[1] - extent[0]) * (1 - 1e-9):
-        return None
-    if low < extent[0]:
-        return extent[0], extent[0] + (high - low)
-    return (extent[1] - (high - low), extent[1]) if high > extent[1] else shown

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tui.output import strip_escapes
-from tui.view.chart import Range
 from tui.view.chart_pages import Page
 from tui.view.chart_text import format_value
 from tui.view.run_charts import X_FORMATS
 from tui.view.run_row import RunRow
 from tui.view.session import X_AXES, Session
+from tui.view.span import Span
 
 __all__ = ["Choice", "choice_words", "empty_words", "is_at_end", "say_window"]
 
@@ -24,7 +24,7 @@ Choice = tuple[str, bool]
 def choice_words(
     session: Session,
     page: Page,
-    whole: Range | None,
+    whole: Span | None,
     *,
     filter_text: str,
     is_only: bool,
@@ -59,12 +59,12 @@ def choice_words(
     return words
 
 
-def is_at_end(seen: Range | None, whole: Range) -> bool:
+def is_at_end(seen: Span | None, whole: Span) -> bool:
     """Whether the newest point is in sight."""
     return seen is None or seen[1] >= whole[1]
 
 
-def say_window(seen: Range | None, whole: Range | None, kind: str, *, is_live: bool) -> str:
+def say_window(seen: Span | None, whole: Span | None, kind: str, *, is_live: bool) -> str:
     """Return what is seen in words: ``live``, ``all``, ``live from 300``, ``frozen at 100..400``.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["Span", "fit_buckets", "format_moment", "moved", "round_up", "zoomed"]
+__all__ = ["Span", "fit_buckets", "follow", "format_moment", "moved", "pan", "round_up", "zoom", "zoomed"]
 
 Span = tuple[float, float]
 """From, to."""
@@ -33,18 +33,53 @@ def zoomed(
         return None
     if center is None or not low <= center <= high:
         center = (low + high) / 2
-    factor = 1 / ZOOM if is_in else ZOOM
-    if is_in and (high - low) * factor < least:
-        return seen
-    return _inside((center - (center - low) * factor, center + (high - center) * factor), whole)
+    found = zoom((low, high), whole, 1 / ZOOM if is_in else ZOOM, center, least=least)
+    return seen if found == (low, high) else found
+
+
+def zoom(shown: Span, extent: Span, factor: float, anchor: float, *, least: float = 0.0) -> Span | None:
+    """Return what is shown after zooming.
+
+    Args:
+        shown: what is shown now.
+        extent: all there is.
+        factor: below 1 shows less, above 1 more.
+        anchor: what keeps its place.
+        least: nobody can see less than this, nor less than numbers can tell apart.
+
+    Returns:
+        The span, inside of ``extent``; None for all of it.
+    """
+    anchor = min(max(anchor, shown[0]), shown[1])
+    finest = max(abs(extent[0]), abs(extent[1]), extent[1] - extent[0]) * 1e-9
+    width = (shown[1] - shown[0]) * factor
+    if factor < 1 and (width <= finest or width < least):
+        return shown
+    return _inside((anchor - (anchor - shown[0]) * factor, anchor + (shown[1] - anchor) * factor), extent)
 
 
 def moved(seen: Span | None, whole: Span, *, direction: int) -> Span | None:
     """Return what is seen after moving it by a quarter to the left (-1) or right (1); None is all of ``whole``."""
     if seen is None:
         return None
-    by = (seen[1] - seen[0]) * STEP * direction
-    return _inside((seen[0] + by, seen[1] + by), whole)
+    return pan(seen, whole, STEP * direction)
+
+
+def pan(shown: Span, extent: Span, share: float) -> Span | None:
+    """Return what is shown after moving by a share of its width, to the right where positive; None for all."""
+    by = (shown[1] - shown[0]) * share
+    return _inside((shown[0] + by, shown[1] + by), extent)
+
+
+def follow(shown: Span | None, old: Span | None, new: Span) -> Span | None:
+    """Return what is shown once data has grown from one extent to another.
+
+    A span that ends at the newest data keeps its width and goes along; any other stays where it is, so that what a
+    person looks at does not move away. None, for all, stays None.
+    """
+    if shown is None or old is None or shown[1] < old[1]:
+        return shown
+    return (shown[0] + new[1] - shown[1], new[1]) if new[1] > shown[1] else shown
 
 
 def _inside(seen: Span, whole: Span) -> Span | None:

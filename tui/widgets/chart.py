@@ -14,8 +14,9 @@ from textual.widget import Widget
 from tui.charts.look import ASCII, UNICODE, Look
 from tui.charts.memory import ChartMemory
 from tui.charts.picture import EMPTY, Picture, changed_regions
-from tui.view.chart import ChartSpec, Range, Reading, extent_of, nearest, zoom
+from tui.view.chart import ChartSpec, Reading, extent_of, nearest
 from tui.view.ports import ScreenApp
+from tui.view.span import Span, zoom
 
 __all__ = ["Chart"]
 
@@ -67,7 +68,7 @@ class Chart(Widget, can_focus=True):
     class Zoomed(Message):
         """The wheel was turned: show this range of x, or all where it is None."""
 
-        def __init__(self, chart: Chart, x_range: Range | None) -> None:
+        def __init__(self, chart: Chart, x_range: Span | None) -> None:
             super().__init__()
             self.chart = chart
             self.range = x_range
@@ -123,11 +124,11 @@ class Chart(Widget, can_focus=True):
             for line, place in places
         )
 
-    def x_extent(self) -> Range | None:
+    def x_extent(self) -> Span | None:
         """From where to where there is data; None without any."""
         return None if self._spec is None else extent_of(self._spec.lines)
 
-    def shown_range(self) -> Range | None:
+    def shown_range(self) -> Span | None:
         """What of x is asked for, else what was drawn, else all data."""
         if self._spec is not None and self._spec.x_range is not None:
             return self._spec.x_range

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.view.chart import Line, extent_of, follow, nearest, pan, zoom
+from tui.view.chart import Line, extent_of, nearest
+from tui.view.span import follow, pan, zoom
 
 EXTENT = (0.0, 100.0)
 places = st.floats(0, 100)

@@ -348,7 +348,11 @@ def test_zooming_the_table_gives_it_the_screen_until_escape(app: DdptuiApp, feed
     drive(app, feed, do)
 
 
-def test_a_cursor_on_the_way_opens_no_event_lines(app: DdptuiApp, feed: FakeFeed) -> None:
+def test_a_cursor_on_the_way_opens_no_event_lines(
+    app: DdptuiApp, feed: FakeFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui.screens.runs.PAUSE_S", 2.0)  # longer than a loaded machine takes between two keys
+
     async def do(d: Driver) -> None:
         watched: list[tuple[str, ...]] = []
         d.feed.watch_curves = lambda tags: watched.append(tuple(tags))  # type: ignore[method-assign]

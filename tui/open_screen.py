@@ -69,15 +69,22 @@ def open_screen(options: ScreenOptions) -> int:
     """
     check_terminal()
     _suit_the_terminal()
+    gc.disable()  # what is loaded and made until the first picture stays: looking for garbage in it takes a tenth more
+    try:
+        return _read_and_show(options)
+    finally:
+        gc.enable()
+
+
+def _read_and_show(options: ScreenOptions) -> int:
+    """The runs are read while the screen is being loaded."""
     from tui.feed.feed import Feed
 
     feed = Feed(options.results, cache_dir=cache_dir())
-    gc.disable()  # what is loaded and made until the first picture stays: looking for garbage in it takes a tenth more
     feed.read_ahead()
     try:
         return _show(options, feed)
     finally:
-        gc.enable()
         feed.close()
 
 

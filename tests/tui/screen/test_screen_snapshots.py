@@ -12,6 +12,7 @@ import html
 import math
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -77,8 +78,20 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of all pictures, made once."""
+    return fill(MadeResults(tmp_path_factory.mktemp("made") / "results")).root
+
+
 @pytest.fixture
-def folder(results: MadeResults) -> MadeResults:
+def folder(made: Path, tmp_path: Path) -> MadeResults:
+    """A copy that is the test's own."""
+    shutil.copytree(made, tmp_path / "results")
+    return MadeResults(tmp_path / "results")
+
+
+def fill(results: MadeResults) -> MadeResults:
     """Three finished points with repeats, a run that goes on with a slow rank, one that failed, one that waits."""
     for repeat in range(3):
         seconds = 0.03 + 0.0003 * repeat
@@ -124,10 +137,10 @@ async def _read(app: DdptuiApp, pilot: Any) -> None:
     """Wait until nothing is read or drawn any more: the picture stands still."""
     deadline = time.monotonic() + 20
     seen, since = "", 0
-    while since < 12:
+    while since < 4:  # for longer than the feed waits between two pictures of what grows; each look is a costly one
         assert time.monotonic() < deadline, "the screen does not come to rest"
         await settle(app, pilot, 1)
-        await asyncio.sleep(0.12)
+        await asyncio.sleep(0.4)
         now = app.export_screenshot(title="ddptui")
         seen, since = now, since + 1 if now == seen else 0
 

@@ -23,7 +23,7 @@ imports:  ## the import contracts of pyproject.toml
 	$(PYTHON) -c "from importlinter.cli import lint_imports_command as run; run()"
 
 test:  ## the tests
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 bench:  ## the benchmarks: ratios, contenders interleaved (needs: pip install -e ".[bench]"; half an hour)
 	$(PYTHON) -m benchmarks.train

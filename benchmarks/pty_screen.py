@@ -57,7 +57,8 @@ class PtyScreen:
         self.started_s = time.perf_counter()
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
-            full = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
+            own = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+            full = {**own, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
             kept = {name: value for name, value in full.items() if value is not None}
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
             try:

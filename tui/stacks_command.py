@@ -11,8 +11,8 @@ from engine.core.fields import whole
 from engine.core.lifecycle import stored_state
 from engine.core.state import is_active
 from engine.store import ResultsPaths, read_json
-from tui.listing import write_dossier
 from tui.output import print_json
+from tui.run_detail import write_dossier
 from tui.run_names import find_run
 
 __all__ = ["show_stacks"]

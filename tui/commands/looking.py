@@ -60,7 +60,7 @@ def ls(
 
 def show(context: typer.Context, name: RunName, results: Results = None, as_json: AsJson = False) -> Work:
     """Show all that is known of a run."""
-    from tui.listing import show_run
+    from tui.run_detail import show_run
 
     return lambda: show_run(results_of(context, results), name, as_json=as_json)
 

@@ -35,6 +35,7 @@ import sysconfig
 import threading
 import time
 import traceback
+from collections.abc import Collection, Iterator
 from typing import Any, NoReturn
 
 from ddptui.lines import LineWriter
@@ -44,6 +45,10 @@ from ddptui.streams import NO_ROOM, take_streams
 
 __all__ = ["become_agent", "become_rank", "become_script", "die_with", "is_peer_error", "main"]
 
+_REQUESTS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+"""What asks a rank to leave. The agent holds them back in a new rank, which lets them in once it can act on them."""
+_EXIT_STOPPED = 75
+"""As of a worker that was asked to leave and did."""
 _PR_SET_PDEATHSIG = 1
 _POLL_S = 0.5
 _PEER_ERROR = re.compile(
@@ -86,7 +91,14 @@ def become_agent(arguments: list[str]) -> None:
 
 
 def become_rank(module: str, arguments: list[str]) -> None:
-    """Become one rank: ``python -m module arguments`` in this process."""
+    """Become one rank: ``python -m module arguments`` in this process.
+
+    Until the module has handlers of its own, which torch's import may keep it from for seconds, a rank that is asked to
+    leave does so at once: it has nothing to keep yet, and death by a signal would pass for a fault.
+    """
+    for number in _REQUESTS:
+        signal.signal(number, lambda *_: os._exit(_EXIT_STOPPED))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _REQUESTS)
     os.umask(UMASK)
     files = _enter_rank()
     sys.argv = [module, *arguments]
@@ -99,6 +111,7 @@ def become_rank(module: str, arguments: list[str]) -> None:
 
 def become_script(path: str, arguments: list[str]) -> None:
     """Become one rank of a user's own program: ``python path arguments`` in this process."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _REQUESTS)  # what to do about them is the program's to say
     os.environ["DDPTUI_RANK_STARTED_S"] = repr(time.time())
     own_umask = os.umask(UMASK)
     files = _enter_rank()
@@ -187,7 +200,8 @@ def _record_ranks(lines: LineWriter) -> None:
         def __init__(self, args: Any, *rest: Any, **options: Any) -> None:
             env = options.get("env") or {}
             self._who = {"rank": int(env["RANK"]), "local_rank": int(env["LOCAL_RANK"])} if "RANK" in env else None
-            super().__init__(args, *rest, **options)
+            with _held(_REQUESTS if self._who else ()):
+                super().__init__(args, *rest, **options)
             self._write("rank_start")
 
         def poll(self) -> int | None:
@@ -209,6 +223,16 @@ def _record_ranks(lines: LineWriter) -> None:
                 lines.write(kind, **self._who, pid=self.pid, **fields)
 
     subprocess.Popen = RecordingPopen  # type: ignore[misc, assignment]
+
+
+@contextlib.contextmanager
+def _held(signals: Collection[signal.Signals]) -> Iterator[None]:
+    """Hold signals back, here and in a process that is started meanwhile: it starts with the mask of its parent."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _take_cores() -> None:

@@ -156,6 +156,28 @@ def test_a_stop_that_comes_at_once_is_written_down(tmp_path: Path) -> None:
         assert end["exit_code"] != 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_a_signal_from_outside_to_torchrun_before_it_listens_is_a_request_to_stop(tmp_path: Path, number: int) -> None:
+    with running(tmp_path, mode="leave") as job:
+        (handle,) = job.start()
+        until(lambda: psutil.Process(handle.pid).children())
+        psutil.Process(handle.pid).children()[0].send_signal(number)
+        end = job.exit()
+        assert end["stopped"]
+        assert end["reason"] == f"torchrun: told to stop by {signal.Signals(number).name} from outside"
+
+
+def test_a_signal_from_outside_to_a_rank_that_is_just_born_is_a_request_to_stop(tmp_path: Path) -> None:
+    with running(tmp_path, mode="leave") as job:
+        job.start()
+        until(lambda: rank_processes(job.processes()))
+        rank_processes(job.processes())[-1].send_signal(signal.SIGUSR2)
+        end = job.exit()
+        assert end["stopped"], end
+        assert end["reason"].endswith("told to stop by a signal from outside")
+        assert end["ranks_left"] == []
+
+
 def test_ranks_that_are_stopped_by_a_signal_are_continued_to_be_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,7 +191,7 @@ def test_ranks_that_are_stopped_by_a_signal_are_continued_to_be_ended(
         end = job.exit()
         assert end["stopped"]
         assert end["ranks_left"] == []
-        assert {rank["signal"] for rank in end["ranks"].values()} == {"SIGTERM"}
+        assert {rank["exit_code"] for rank in end["ranks"].values()} == {75}
 
 
 def test_ranks_that_do_not_listen_are_killed_after_the_grace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,38 @@ def test_complaints_about_peers_are_told_from_errors_of_ones_own() -> None:
     assert not is_peer_error(ValueError("expected 10 classes"))
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2, signal.SIGINT])
+def test_a_rank_that_is_asked_to_leave_before_its_module_listens_has_stopped_and_not_failed(
+    tmp_path: Path, number: int
+) -> None:
+    (tmp_path / "module.py").write_text("import time; print('up', flush=True); time.sleep(600)")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen([*PYTHON, "-m", "module"], env=environment, stdout=subprocess.PIPE) as rank:
+        assert rank.stdout is not None
+        assert rank.stdout.readline() == b"up\n"
+        rank.send_signal(number)
+        assert rank.wait(timeout=60) == 75
+
+
+HELD = """
+import os, signal, subprocess, sys
+from ddptui import start
+from ddptui.lines import LineWriter
+start._record_ranks(LineWriter(sys.argv[1], rank=None, attempt=0))
+rank = subprocess.Popen(sys.argv[2:], env={**os.environ, "RANK": "0", "LOCAL_RANK": "0"})
+rank.send_signal(signal.SIGUSR2)  # before its interpreter has begun
+assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
+sys.exit(abs(rank.wait()))
+"""
+
+
+def test_a_request_to_a_rank_that_is_just_born_waits_until_it_can_act_on_it(tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text("print('here')")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    arguments = [sys.executable, "-c", HELD, str(tmp_path / "ranks.jsonl"), *PYTHON, "-m", "module"]
+    assert subprocess.run(arguments, env=environment, check=False, timeout=60).returncode == 75
+
+
 def test_a_rank_dies_with_its_agent(tmp_path: Path) -> None:
     (tmp_path / "module.py").write_text("import time; print('up', flush=True); time.sleep(600)")
     agent = subprocess.Popen(

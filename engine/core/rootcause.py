@@ -35,6 +35,9 @@ _SIGNALS = {
 }
 """What is certain of a death by these signals where nothing else is known."""
 
+_REQUESTS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+"""Signals that ask for an end; torchrun handles them once it has started its ranks."""
+
 _OF_THE_RUN = ("NonFiniteLossError", "DiskFullError")
 """Errors that all ranks raise together: none of them is named."""
 
@@ -95,7 +98,7 @@ def root_cause(
     death = _first_death(exits)
     if own is not None and not _came_before(death, errors[own]):
         return _describe_error(own, errors[own])
-    told = _signal_to_torchrun(log)
+    told = _signal_to_torchrun(log, agent_exit_code)
     if told is not None and (death is None or death.exit_code == -signal.SIGTERM):  # which it passes on to its ranks
         return f"torchrun: told to stop by {told} from outside"
     if death is not None:
@@ -160,9 +163,13 @@ def _is_victim(error: Mapping[str, Any]) -> bool:
     return _is_peer_error(error) and find_cause(error).text.startswith("another rank went away")
 
 
-def _signal_to_torchrun(log: Sequence[str]) -> str | None:
+def _signal_to_torchrun(log: Sequence[str], exit_code: int) -> str | None:
+    """The signal that asked torchrun to end: it says so itself, or dies of it where its handlers were not there yet."""
     match = next((found for line in reversed(log) if (found := _TORCHRUN_TOLD.search(line))), None)
-    return None if match is None else signal_name(-int(match["signal"]))
+    if match is not None:
+        return signal_name(-int(match["signal"]))
+    name = signal_name(exit_code)
+    return name if name in _REQUESTS else None
 
 
 def _first_death(exits: Sequence[RankExit]) -> RankExit | None:
@@ -194,10 +201,12 @@ def _describe_exit(
     exits: Sequence[RankExit], errors: Mapping[int, Mapping[str, Any]], rank_logs: Mapping[int, Sequence[str]]
 ) -> str:
     silent = [e for e in exits if e.rank not in errors and not e.is_ours]
+    first_code = next((e.exit_code for e in exits if e.exit_code != 0), 0)
     for rank_exit in silent:
-        if rank_exit.exit_code > 0:
-            if rank_exit.exit_code == STOPPED_EXIT_CODE:
+        if rank_exit.exit_code == STOPPED_EXIT_CODE:
+            if first_code == STOPPED_EXIT_CODE:  # else it was torchrun that told it, since another rank had failed
                 return f"rank {rank_exit.rank}: told to stop by a signal from outside"
+        elif rank_exit.exit_code > 0:
             last = describe_log(rank_logs.get(rank_exit.rank, ()))
             return f"rank {rank_exit.rank}: {last or f'exited with code {rank_exit.exit_code}'}"
     early = next((e for e in silent if e.exit_code == 0 and errors), None)

@@ -113,7 +113,7 @@ class Loop:
             write_down=lambda: self._write_down(is_settled=False),
         )
         self._agreement = Agreement(
-            strategy.from_leader,
+            strategy.agree,
             task.config.stop,
             is_leaving,
             snapshot_s=self._rule.seconds,

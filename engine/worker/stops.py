@@ -1,8 +1,9 @@
 """When a run ends, and how all ranks come to know it at the same step.
 
-``epochs`` and ``stop.steps`` are known to every rank. What only one rank can know (a signal, the time, a measured
+``epochs`` and ``stop.steps`` are known to every rank. What the ranks would see differently (the time, a measured
 accuracy) is the leader's word: it is passed on at agreed steps. The leader also says how many steps later the next
 agreement is, about half a second of work, so that agreeing costs nothing and no rank ever waits alone in a collective.
+A signal to any rank counts: a scheduler may want one node back that has no leader.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ AGREE_EVERY_S = 0.5
 _SNAPSHOT = 0.5
 """Added to the number of steps until the next agreement, it says that a snapshot is due now."""
 
-_REASONS = {-1.0: "stopped", -2.0: "minutes", -3.0: "loss", -4.0: "test_accuracy"}
+_REASONS = {-1.0: "minutes", -2.0: "loss", -3.0: "test_accuracy"}
 _CODES = {reason: code for code, reason in _REASONS.items()}
 
 
@@ -34,10 +35,10 @@ def steps_until_next(step_s: float, wait_s: float, previous: int) -> int:
 
 
 class Agreement:
-    """Asks the leader whether to go on. Every rank calls the methods in the same order.
+    """Asks the ranks whether to go on. Every rank calls the methods in the same order.
 
     Args:
-        from_leader: returns the value that the leading rank passed (``Strategy.from_leader``).
+        agree: returns the leading rank's word and whether any rank was asked to leave (``Strategy.agree``).
         stop: the limits.
         is_leaving: whether this process was asked to leave.
         snapshot_s: seconds between two snapshots, None where time does not decide.
@@ -47,14 +48,14 @@ class Agreement:
 
     def __init__(
         self,
-        from_leader: Callable[[float], float],
+        agree: Callable[[float, bool], tuple[float, bool]],
         stop: Stop,
         is_leaving: Callable[[], bool],
         snapshot_s: float | None = None,
         check: Callable[[], None] = lambda: None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._from_leader = from_leader
+        self._agree = agree
         self._stop = stop
         self._is_leaving = is_leaving
         self._check = check
@@ -98,11 +99,13 @@ class Agreement:
         if num_steps < self._next_step:
             return None
         self._check()
-        value = self._from_leader(self._word() or self._propose(num_steps))
-        if value < 0:
-            return _REASONS[value]
-        self.is_snapshot_due = value != int(value)
-        self._interval = int(value)
+        word, is_asked = self._agree(self._word() or self._propose(num_steps), self._is_leaving())
+        if is_asked:
+            return "stopped"
+        if word < 0:
+            return _REASONS[word]
+        self.is_snapshot_due = word != int(word)
+        self._interval = int(word)
         self._next_step = num_steps + self._interval
         return None
 
@@ -110,22 +113,23 @@ class Agreement:
         """Return why the run ends after an epoch's steps, before it is evaluated, or None. A collective."""
         limit = self._stop.loss
         is_reached = limit is not None and train_loss is not None and train_loss <= limit
-        return self._share(self._word() or (_CODES["loss"] if is_reached else 0.0))
+        reason, is_asked = self._share(self._word() or (_CODES["loss"] if is_reached else 0.0))
+        return "stopped" if is_asked else reason
 
     def after_evaluation(self, test_accuracy: float | None) -> str | None:
         """Return why the run ends after an evaluation, or None. A collective."""
         limit = self._stop.test_accuracy
         is_reached = limit is not None and test_accuracy is not None and test_accuracy >= limit
-        return self._share(_CODES["test_accuracy"] if is_reached else self._word())
+        reason, is_asked = self._share(_CODES["test_accuracy"] if is_reached else self._word())
+        return "stopped" if is_asked and reason != "test_accuracy" else reason
 
     def _word(self) -> float:
-        """The code of what this rank alone knows, 0 where it knows of no reason."""
-        if self._is_leaving():
-            return _CODES["stopped"]
+        """The code of what the clock says, 0 where it gives no reason."""
         return _CODES["minutes"] if self._now() >= self._deadline_s else 0.0
 
-    def _share(self, code: float) -> str | None:
-        return _REASONS.get(self._from_leader(code))
+    def _share(self, code: float) -> tuple[str | None, bool]:
+        word, is_asked = self._agree(code, self._is_leaving())
+        return _REASONS.get(word), is_asked
 
     def _propose(self, num_steps: int) -> float:
         now_s = self._now()

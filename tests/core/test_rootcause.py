@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import pytest
@@ -134,6 +135,21 @@ def test_who_was_told_to_stop_is_told_from_who_fell() -> None:
     assert not is_told_to_stop(cause((1, -9, 1.0), (0, -15, 1.1), log=log))
     assert not is_told_to_stop("rank 0: ValueError: told to stop by a signal from outside")
     assert not is_told_to_stop("")
+
+
+def test_a_signal_that_torchrun_dies_of_before_it_has_handlers_is_a_request_too() -> None:
+    for number in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
+        assert is_told_to_stop(cause(agent=-number))
+    assert cause(agent=-signal.SIGTERM) == "torchrun: told to stop by SIGTERM from outside"
+    assert not is_told_to_stop(cause(agent=-signal.SIGKILL))
+    assert not is_told_to_stop(cause((1, -9, 1.0), agent=-signal.SIGTERM))
+
+
+def test_a_rank_that_torchrun_told_to_leave_since_another_had_failed_is_not_told_from_outside() -> None:
+    assert cause((1, 3, 1.0), (0, 75, 1.1)) == "rank 1: exited with code 3"
+    reason = cause((1, 1, 1.0), (0, 75, 1.1), errors={1: {**PEER, "time_s": 0.9}})
+    assert reason.startswith("rank 1: ")
+    assert not is_told_to_stop(reason)
 
 
 def test_who_could_not_connect_is_blamed_before_who_lost_its_connection() -> None:

@@ -91,13 +91,16 @@ class Trial:
     def begin(self) -> AttemptPaths:
         return begin_attempt(RunSpec.model_validate_json(self.paths.run.read_bytes()), self.paths, now_s=time.time())
 
-    def start(self, *, room_bytes: int | None = None, world_size: int = 0, **signal: Any) -> list[int]:
+    def start(
+        self, *, room_bytes: int | None = None, world_size: int = 0, to_rank: int | None = None, **signal: Any
+    ) -> list[int]:
         """Begin an attempt and start its ranks; return their pids.
 
         Args:
             room_bytes: no file may become larger.
             world_size: another than the run's own.
-            signal: what every rank sends itself; see ``rank_nursery``.
+            to_rank: which rank alone sends itself a signal; None for every one.
+            signal: what it sends itself; see ``rank_nursery``.
         """
         attempt = self.begin()
         self.world_size = world_size or self.world_size
@@ -111,7 +114,7 @@ class Trial:
                 folder=str(self.paths.root),
                 errors=str(attempt.root / f"rank{rank}.err"),
                 store=str(attempt.root / "store") if strategy in ("ddp", "fsdp", "pipeline") else "",
-                signal=signal,
+                signal=signal if to_rank in (None, rank) else {},
                 room_bytes=room_bytes,
             )
             for rank in range(self.world_size)

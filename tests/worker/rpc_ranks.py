@@ -326,6 +326,10 @@ def _train(strategy: RpcPipeline, job: Job, rank: int) -> dict[str, Any]:
     strategy.settle(clock)
     settled_s = time.monotonic()
     leader = strategy.from_leader(3.5 if rank == 0 else -1.0)
+    agreed = [strategy.agree(float(rank + 7), False)]
+    while not agreed[-1][1]:
+        agreed.append(strategy.agree(0.5, rank == strategy.context.world_size - 1))
+        strategy.sum_over_ranks([])  # by itself the driver waits for nobody
     sums = strategy.sum_over_ranks([float(rank), 1.0])
     evaluated = strategy.evaluate(make_batches(job.net, job.evaluate, seed=1) if rank == 0 else [], len(job.evaluate))
     return {
@@ -336,6 +340,7 @@ def _train(strategy: RpcPipeline, job: Job, rank: int) -> dict[str, Any]:
         "phases": clock.steps,
         "settled_s": settled_s,
         "leader": leader,
+        "agreed": agreed,
         "sums": sums,
         "evaluated": evaluated,
         "state": strategy.model_state(),

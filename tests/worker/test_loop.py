@@ -35,11 +35,17 @@ CONTEXT = RankContext(
 
 
 class Leader(Single):
-    """A single process that counts the words of the leader."""
+    """A single process that counts the collectives in which something only one rank knows goes round."""
+
+    num_words = 0
 
     def from_leader(self, value):
-        self.num_words = getattr(self, "num_words", 0) + 1
+        self.num_words += 1
         return value
+
+    def agree(self, word, is_asked):
+        self.num_words += 1
+        return word, is_asked
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 import torch
-from attempts import differences, make_trial, nursery
+from attempts import differences, make_trial, nursery, unequal
 
 from engine.core.errors import InputError
 from engine.snapshots import part_of, write_manifest, write_part
@@ -181,6 +181,27 @@ def test_a_run_that_is_asked_to_leave_takes_a_snapshot_and_goes_on_from_there(tr
     assert [torn.losses(rank) for rank in (0, 1)] == [whole.losses(rank) for rank in (0, 1)]
     assert torn.rows("eval", "loss", "accuracy") == whole.rows("eval", "loss", "accuracy")
     assert all(torch.equal(torn.model()[key], value) for key, value in whole.model().items())
+
+
+@pytest.mark.parametrize(
+    "name", ["single", "dp", "ddp, 2 ranks", "fsdp, 2 ranks", "pipeline, split auto", "rpc_pipeline, split auto"]
+)
+def test_a_run_of_which_the_last_rank_alone_is_asked_to_leave_is_left_by_all_at_one_step(trials, name):
+    whole, torn = trials(**CASES[name], snapshot={"every": "1 h"})
+    last = torn.world_size - 1
+    assert torn.train(to_rank=last, number=signal.SIGUSR2, step=9) == [75] * torn.world_size, torn.said()
+    (first,) = torn.paths.attempts()
+    stops = [torn.events(first, rank, "run_stop")[0] for rank in range(torn.world_size)]
+    ends = {(stop["reason"], stop["num_steps"]) for stop in stops}
+    assert ends == {("stopped", stops[0]["num_steps"])}
+    assert torn.snapshots() == [stops[0]["num_steps"]]
+    assert 9 <= stops[0]["num_steps"] < 24, "the ninth step is over when the next begins"
+    finish(torn)
+    assert torn.resumed_from == stops[0]["num_steps"]
+    for rank in range(torn.world_size):
+        assert torn.losses(rank) == whole.losses(rank)
+    assert torn.rows("eval", "loss", "accuracy") == whole.rows("eval", "loss", "accuracy")
+    assert unequal(torn.model(), whole.model(), "model") == []
 
 
 def test_a_run_that_takes_no_snapshots_leaves_none_and_begins_anew(trials):

@@ -127,6 +127,11 @@ def test_the_driver_counts_correct_samples_as_single_does(long_run):
 
 def test_all_ranks_learn_the_leaders_value_the_sums_and_the_description(long_run):
     assert [rank["leader"] for rank in long_run] == [3.5] * 3
+    first, *later = long_run[0]["agreed"]
+    assert first == (7.0, False), "the leader's word, and nobody was asked to leave"
+    assert later[-1][1], "the last stage was"
+    assert all(word == (0.5, False) for word in later[:-1])
+    assert [rank["agreed"] for rank in long_run] == [long_run[0]["agreed"]] * 3
     assert [rank["sums"] for rank in long_run] == [[3.0, 3.0]] * 3
     assert len({rank["description"] for rank in long_run}) == 1
     assert "gpipe of 4 micro-batches; local autograd" in long_run[0]["description"]

@@ -7,7 +7,10 @@ from engine.worker.stops import AGREE_EVERY_S, Agreement, steps_until_next
 
 
 class Ranks:
-    """Agreements of several ranks in lockstep: rank 0's word reaches all, and all must make the same collectives."""
+    """Agreements of several ranks in lockstep: rank 0's word and any rank's request reach all, in one collective each.
+
+    A request counts at the collective after it, as with strategies whose leader is ahead of the others.
+    """
 
     def __init__(self, stop, count=3, step_s=0.01, snapshot_s=None, begun_at=(0, 0.0)):
         self.now_s = 0.0
@@ -15,23 +18,24 @@ class Ranks:
         self.leaving = [False] * count
         self.num_collectives = [0] * count
         self._words = []
+        self._requests = [[False] * count]  # of all ranks, at the end of each collective
         self._ranks = [
-            Agreement(
-                self._leader(rank), stop, lambda rank=rank: self.leaving[rank], snapshot_s, now=lambda: self.now_s
-            )
+            Agreement(self._agree(rank), stop, lambda rank=rank: self.leaving[rank], snapshot_s, now=lambda: self.now_s)
             for rank in range(count)
         ]
         for agreement in self._ranks:
             agreement.start(*begun_at)
 
-    def _leader(self, rank):
-        def from_leader(value):
+    def _agree(self, rank):
+        def agree(word, is_asked):
             if rank == 0:
-                self._words.append(value)
+                self._words.append((word, is_asked or any(self._requests[-1])))
+                self._requests.append([False] * len(self.leaving))
+            self._requests[-1][rank] = is_asked
             self.num_collectives[rank] += 1
             return self._words[self.num_collectives[rank] - 1]
 
-        return from_leader
+        return agree
 
     def all(self, method, *arguments):
         answers = [getattr(agreement, method)(*arguments) for agreement in self._ranks]
@@ -95,22 +99,26 @@ def test_the_minutes_end_the_run_at_most_one_agreement_late(step_s):
     assert 60.0 - 1e-6 <= step * step_s <= 60.0 + 2 * step_s + 1e-6
 
 
-def test_a_leader_that_is_asked_to_leave_takes_all_ranks_with_it_within_a_second():
+@pytest.mark.parametrize(("rank", "collectives"), [(0, 1), (1, 2), (2, 2)])
+def test_any_rank_that_is_asked_to_leave_takes_all_ranks_with_it_within_about_a_second(rank, collectives):
     ranks = Ranks(Stop(), step_s=0.01)
     ranks.run(1000)
     asked_s = ranks.now_s
-    ranks.leaving[0] = True
+    ranks.leaving[rank] = True
     for step in range(1001, 2000):
         ranks.now_s += 0.01
         if ranks.all("after_step", step) == "stopped":
             break
-    assert ranks.now_s - asked_s <= AGREE_EVERY_S + 0.02
+    assert ranks.now_s - asked_s <= collectives * AGREE_EVERY_S + 0.02
 
 
-def test_what_only_a_follower_knows_ends_nothing():
-    ranks = Ranks(Stop(), step_s=0.5)
-    ranks.leaving[1] = True
-    assert ranks.run(50) == (50, None)
+def test_a_request_goes_before_a_limit_that_is_reached_in_the_same_moment_but_not_before_the_goal():
+    ranks = Ranks(Stop(minutes=1.0, loss=0.5, test_accuracy=0.9), step_s=61.0)
+    ranks.leaving[0] = True
+    assert ranks.run(1) == (1, "stopped")
+    assert ranks.all("after_training", 0.1) == "stopped"
+    assert ranks.all("after_evaluation", 0.95) == "test_accuracy"
+    assert ranks.all("after_evaluation", 0.1) == "stopped"
 
 
 def test_a_loss_ends_the_run_when_it_is_at_most_the_limit():

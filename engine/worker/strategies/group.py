@@ -48,6 +48,11 @@ class GroupStrategy(Strategy):
         dist.broadcast(word, 0)
         return word.item()
 
+    def agree(self, word: float, is_asked: bool) -> tuple[float, bool]:
+        """See ``Strategy``; one collective for both."""
+        word, num_asked = self.sum_over_ranks([word if self.context.rank == 0 else 0.0, float(is_asked)])
+        return word, num_asked > 0
+
     def describe_ranks(self) -> str:
         """How many ranks there are and what joins them."""
         world_size = self.context.world_size

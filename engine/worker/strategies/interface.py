@@ -156,8 +156,17 @@ class Strategy(ABC):
         """
 
     def from_leader(self, value: float) -> float:
-        """Return the value that the leading rank (0) passed: how all ranks agree to stop at the same step."""
+        """Return the value that the leading rank (0) passed: what only one rank decides."""
         return value
+
+    def agree(self, word: float, is_asked: bool) -> tuple[float, bool]:
+        """Return the leading rank's word and whether a rank was asked to leave: the same on all, to end at one step.
+
+        Args:
+            word: the leading rank's counts.
+            is_asked: whether this rank was asked; what one has said may be told to all at a later call only.
+        """
+        return word, is_asked
 
     def settle(self, phases: Phases) -> None:  # noqa: B027 (most have nothing to wait for)
         """Wait until the steps handed out are done; called at the end of an epoch's last step, before it is timed."""

@@ -34,6 +34,10 @@ from engine.worker.strategies.replica import set_lr
 __all__ = ["RpcPipeline"]
 
 MIN_RPC_THREADS = 16
+_ASKED = float("-inf")
+"""The driver's word where a rank was asked to leave: no other word is it."""
+_ANY_CALL = 0
+"""Of a message that belongs to no collective call; those count from 1."""
 
 
 class RpcPipeline(Strategy):
@@ -59,6 +63,7 @@ class RpcPipeline(Strategy):
         self._call = 0
         self._stages: tuple[tuple[str, ...], ...] = ()
         self._is_broken = False
+        self._is_asked = False
         self._driver: LocalDriver | DistributedDriver | None = None
         self._worker: LocalStage | DistributedStage | None = None
         self._stage: Stage | None = None
@@ -135,6 +140,29 @@ class RpcPipeline(Strategy):
                 self._wire.send_all_stages(Key(call, "value"), value)
                 return value
             return float(self._wire.inbox.take(Key(call, "value")))
+
+    def agree(self, word: float, is_asked: bool) -> tuple[float, bool]:
+        """See ``Strategy``. The driver is ahead of the stages and waits for none: it tells what it knows."""
+        if self._is_driver:
+            came = [self._takes_request(stage) for stage in range(self._num_stages)]
+            self._is_asked = self._is_asked or is_asked or any(came)
+            word = self.from_leader(_ASKED if self._is_asked else word)
+        else:
+            if is_asked and not self._is_asked:
+                self._is_asked = True
+                with self._telling_others():
+                    self._wire.send(0, Key(_ANY_CALL, "asked", self._index), None)
+            word = self.from_leader(word)
+        return word, word == _ASKED
+
+    def _takes_request(self, stage: int) -> bool:
+        """Whether word has come that a stage was asked to leave; told once."""
+        key = Key(_ANY_CALL, "asked", stage)
+        if not self._wire.inbox.holds(key):
+            return False
+        with self._telling_others():
+            self._wire.inbox.take(key)
+        return True
 
     def sum_over_ranks(self, values: list[float]) -> list[float]:
         """Add up on the driver, in the order of ranks."""

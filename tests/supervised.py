@@ -56,7 +56,7 @@ def reason_of(root: Path, run_id: str) -> str:
     return (read_json(ResultsPaths(root).run(EXPERIMENT, run_id).status) or {}).get("reason", "")
 
 
-def wait_until(claim: Callable[[], object], *, timeout_s: float = 30.0) -> None:
+def wait_until(claim: Callable[[], object], *, timeout_s: float = 120.0) -> None:
     """Wait for ``claim``; fail when it does not come true."""
     deadline = time.monotonic() + timeout_s
     while not claim():

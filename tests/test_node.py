@@ -82,8 +82,10 @@ def test_the_root_cause_is_the_rank_that_failed_first(
 def test_an_import_that_fails_in_every_rank_is_told_as_such(tmp_path: Path) -> None:
     with running(tmp_path, mode="import") as job:
         job.start()
-        reason = job.exit()["reason"]
-        assert reason.endswith("ModuleNotFoundError: No module named 'a_module_that_is_missing'")
+        assert job.exit()["reason"] == (
+            "rank 0: No module named 'a_module_that_is_missing': install a_module_that_is_missing for the run's "
+            "interpreter (stand_in.py:5)"
+        )
 
 
 def test_an_interpreter_without_torch_is_named(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ The table is free: what is recognised stands beside our points, everything else 
     source = "Smith et al. 2024, table 3"      # text: shown as it is
 
     [experiment.reference.throughput_speedup]  # a figure: value by point
-    "ddp-w2" = 1.8                             # by id or label of a point,
-    4 = 3.1                                    # or by world size
+    "ddp-w2" = 1.8                             # by id or label of a point, by its name on an axis
+    4 = 3.1                                    # (where no other has it), or by world size
 
     [experiment.reference.points."ddp-w4"]     # a point: value by figure
     throughput_efficiency = 0.65               # ratios, not percent
@@ -18,9 +18,10 @@ The table is free: what is recognised stands beside our points, everything else 
     efficiency = [1.0, 0.81, 0.65, 0.46]
 
 Figures are ``samples_per_s``, ``throughput_speedup``, ``throughput_efficiency``, ``time_speedup``, ``time_efficiency``,
-``total_s``, ``epoch_s``, ``steps_per_epoch``, ``epochs_done``, ``test_accuracy``, ``test_loss``, ``best_test_accuracy``
-and ``best_validation_loss``; ``throughput``, ``speedup``, ``efficiency`` and ``accuracy`` are taken for
-``samples_per_s``, ``throughput_speedup``, ``throughput_efficiency`` and ``test_accuracy``. A world size stands for our
+``total_s``, ``epoch_s``, ``real_s`` (of the slowest process), ``user_s`` and ``system_s`` (its CPU time, mean of the
+ranks), ``steps_per_epoch``, ``epochs_done``, ``test_accuracy``, ``test_loss``, ``best_test_accuracy`` and
+``best_validation_loss``; ``throughput``, ``speedup``, ``efficiency`` and ``accuracy`` are taken for ``samples_per_s``,
+``throughput_speedup``, ``throughput_efficiency`` and ``test_accuracy``. A world size stands for our
 point of that size, the baseline only where there is no other; where there are several, or none, it is drawn, and listed
 as text.
 """
@@ -45,6 +46,9 @@ PUBLISHED_FIGURES = (
     "time_efficiency",
     "total_s",
     "epoch_s",
+    "real_s",
+    "user_s",
+    "system_s",
     "steps_per_epoch",
     "epochs_done",
     "test_accuracy",
@@ -110,8 +114,11 @@ class _Found:
             self.curves.setdefault(figure, {})[float(size)] = value
         if not matched:
             who = whose if _as_number(whose) is None else f"world size {whose}"
-            several = " (several points have it: name one)" if _of_size(whose, self.points) else ""
+            several = " (several points have it: name one)" if self._several(whose) else ""
             self.lines.append(f"{figure} of {who}: {self.show(figure, value)}{several}")
+
+    def _several(self, whose: str) -> bool:
+        return bool(_of_size(whose, self.points) or _on_axis(whose, self.points))
 
 
 def read_reference(
@@ -187,9 +194,16 @@ def _figure(name: str) -> str:
 
 def _matches(whose: str, points: Sequence[PointRow]) -> list[PointRow]:
     named = [point for point in points if whose in (point.point, point.label)]
+    on_axis = _on_axis(whose, points)
+    if not named and len(on_axis) == 1:
+        return on_axis
     same_size = _of_size(whose, points)
     others = [point for point in same_size if not point.is_baseline] or same_size
     return named or (others if len(others) == 1 else [])
+
+
+def _on_axis(whose: str, points: Sequence[PointRow]) -> list[PointRow]:
+    return [point for point in points if whose in point.axes.values()]
 
 
 def _of_size(whose: str, points: Sequence[PointRow]) -> list[PointRow]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from engine.analysis.fairness import compare_fairly, own_confounds
 from engine.analysis.statistics import Estimate, estimate, estimate_ratio
 from engine.catalog import STRATEGY_TRAITS
-from engine.core.fields import mapping, number, text, whole, whole_or
+from engine.core.fields import mapping, number, sequence, text, whole, whole_or
 
 __all__ = ["FIGURES", "SCALE_AXES", "PointRow", "devices_word", "make_points"]
 
@@ -39,6 +40,7 @@ class PointRow:
         throughput_efficiency, time_efficiency: the speedup over the ratio of ``num_devices`` to the baseline's.
         time_speedup: only where both saw equally many samples.
         time_saved_ratio: the part of the baseline's total time that is saved.
+        real_s: life of a process, of the slowest rank; user_s and system_s are its CPU time, mean of the ranks.
         final, best: per figure of ``FIGURES`` (best: of the evaluations).
         baseline: the baseline's point id, "" where there is none; ``baseline_reason`` says why.
         notes: differences that spoil the comparison, and why values are n/a.
@@ -70,6 +72,9 @@ class PointRow:
     time_speedup: Estimate | None
     time_efficiency: Estimate | None
     time_saved_ratio: Estimate | None
+    real_s: Estimate | None
+    user_s: Estimate | None
+    system_s: Estimate | None
     final: Mapping[str, Estimate | None]
     best: Mapping[str, Estimate | None]
     is_baseline: bool
@@ -145,6 +150,9 @@ def _make_point(point: str, groups: Mapping[str, list[Run]], labels: Mapping[str
         time_speedup=time_speedup,
         time_efficiency=per_device(time_speedup),
         time_saved_ratio=time_speedup.mapped(lambda value: 1 - 1 / value) if time_speedup is not None else None,
+        real_s=estimate([_of_ranks(run, "real_s", max) for run in good]),
+        user_s=estimate([_of_ranks(run, "user_s", fmean) for run in good]),
+        system_s=estimate([_of_ranks(run, "system_s", fmean) for run in good]),
         final={name: median("final", name) for name in FIGURES},
         best={name: median("best", name) for name in FIGURES if not name.startswith("train")},
         is_baseline=baseline == point,
@@ -210,6 +218,13 @@ def _values(runs: Sequence[Run], *keys: str) -> list[float | None]:
         inner = mapping(summary, keys[0]) if len(keys) > 1 else summary
         values.append(number(inner, keys[-1]))
     return values
+
+
+def _of_ranks(run: Run, key: str, combine: Callable[[Sequence[float]], float]) -> float | None:
+    """Of all ranks of a run together; None where one of them did not say."""
+    ranks = [rank for rank in sequence(run[1], "ranks") if isinstance(rank, dict)]
+    values = [value for rank in ranks if (value := number(rank, key)) is not None]
+    return combine(values) if values and len(values) == len(ranks) else None
 
 
 def _strategy(spec: Mapping[str, Any], summary: Mapping[str, Any]) -> str:

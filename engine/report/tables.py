@@ -167,6 +167,9 @@ def _summary_row(point: PointRow, data: str | None) -> Row:
         ("time_speedup", point.time_speedup, 1.0),
         ("time_efficiency", point.time_efficiency, 1.0),
         ("time_saved_percent", point.time_saved_ratio, 100.0),
+        ("real_s", point.real_s, 1.0),
+        ("user_s_per_rank", point.user_s, 1.0),
+        ("system_s_per_rank", point.system_s, 1.0),
     ):
         row |= _estimate_columns(name, estimate.scaled(factor) if estimate is not None else None)
     for name in FIGURES[2:]:

@@ -187,3 +187,12 @@ ODD = st.dictionaries(KEYS, VALUES, max_size=8)
 def test_no_folder_of_a_stranger_stops_the_points(runs):
     succeeded = [(spec, summary | {"state": "succeeded"}) for spec, summary in runs]
     assert len(make_points(runs + succeeded)) <= 2 * len(runs)
+
+
+def test_process_times_are_the_slowest_life_and_the_mean_cpu_time_of_the_ranks():
+    spec, summary = make_run("ddp", 2, 0, 200.0, 50.0)
+    times = [{"rank": 0, "real_s": 61.0, "user_s": 40.0, "system_s": 2.0}]
+    times += [{"rank": 1, "real_s": 62.0, "user_s": 50.0, "system_s": None}]
+    row = points((spec, summary | {"ranks": times}))["ddp-d2"]
+    assert (row.real_s.value, row.user_s.value) == (62.0, 45.0)
+    assert row.system_s is None

@@ -138,6 +138,13 @@ def test_every_form_of_published_figures_finds_our_points(form: str, reference: 
     assert list(beside.y) == [1.8, 3.1]
 
 
+def test_a_point_is_found_by_its_name_on_an_axis_where_no_other_has_it() -> None:
+    points = [replace(point, axes={"case": name}) for point, name in zip(make_scaling(), "abbc", strict=True)]
+    published = read({"points": {"c": {"total_s": 302}, "b": {"total_s": 5}}}, points)
+    assert published.value(points[3].point, "total_s") == 302
+    assert published.lines == ("total_s of b: 5s (several points have it: name one)",)
+
+
 def test_what_is_not_recognised_is_kept_as_text() -> None:
     reference = {
         "speedup_at_8": 5.1,

@@ -16,8 +16,9 @@ Run = tuple[Mapping[str, Any], Mapping[str, Any]]
 _OF_THE_STRATEGY = {
     "strategy", "world_size", "nodes", "dp", "ddp", "rpc_pipeline", "fsdp", "pipeline", "seed", "seed_policy",
     "backend", "timeout", "env", "setup", "python", "data_root", "global_batch_size", "local_batch_size", "lr_scaling",
+    "device",
 }  # fmt: skip
-"""Keys that differ because the strategy or its size does, or whose effect is compared as a size (batch, rate) below."""
+"""Keys that differ because the strategy or its size does, or whose effect is compared (batch, rate, device) below."""
 
 _RESOLVED = {
     "global_batch_size": "global batch",

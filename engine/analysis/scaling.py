@@ -22,8 +22,9 @@ FIGURES = ("train_loss", "train_accuracy", "validation_loss", "validation_accura
 SCALE_AXES = ("world_size", "nodes", "dp.num_replicas", "rpc_pipeline.num_stages")
 """Axes along which a series of points is drawn as one line."""
 
-SAMPLES_TOLERANCE = 0.005
-"""Samples seen count as equal within this share: a last batch that the ranks cannot share evenly is left out."""
+SAMPLES_TOLERANCE = 0.01
+"""Samples seen count as equal within this share: the last batch of an epoch that is not full is left out, which is
+0.7 % of 50,000 samples in batches of 512."""
 
 
 @dataclass(frozen=True, kw_only=True)

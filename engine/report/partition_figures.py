@@ -45,7 +45,7 @@ def draw_partitions(data: ExperimentData, folder: Path) -> Drawn:
     axes.set_yticks(range(len(found)), [label for label, _ in found])
     axes.invert_yaxis()
     axes.set_xlim(0, 108)
-    axes.set_xlabel("% (seen: of the training samples; by several ranks: of those seen)")
+    axes.set_xlabel("% (seen: of the training samples;\nby several ranks: of those seen)")
     path = folder / f"{name}.png"
     details = subtitle(data, with_baseline=False)
     finish(figure, path, title=f"{caption}: {short_text(data.name)}", subtitle=details, legend_from=[axes])

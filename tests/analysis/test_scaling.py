@@ -89,6 +89,12 @@ def test_time_speedup_is_not_available_where_another_number_of_samples_was_seen(
     assert row.notes == ("time_speedup is n/a: 20,000 samples seen, baseline 10,000",)
 
 
+def test_a_last_batch_that_was_left_out_does_not_keep_times_from_being_compared():
+    runs = [make_run("single", 1, 0, 100.0, 50.0, samples_seen=49_920)]
+    row = points(*runs, make_run("ddp", 4, 0, 300.0, 25.0, samples_seen=49_664))["ddp-d4"]
+    assert (row.time_speedup.value, row.time_efficiency.value) == (2.0, 0.5)
+
+
 def test_without_a_baseline_that_succeeded_nothing_is_compared():
     runs = [make_run("single", 1, 0, 100.0, 1.0, state="failed"), make_run("ddp", 2, 0, 200.0, 1.0)]
     rows = points(*runs)

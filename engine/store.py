@@ -4,7 +4,7 @@ Layout (DESIGN 4.2). Writers: the supervisor alone writes ``plan.json``, ``run.j
 ``attempt.json``, ``summary.json``, ``hang-order.json`` and ``dossier.{json,txt}``, ``stacks.json``; the node runner its
 ``env-node<k>.json``, ``exit-node<k>.json``, ``hang-node<k>.json``, ``dossier-node<k>.json`` and logs; each rank its own
 events, logs, stacks, error file and part of a snapshot, the first one the models too; whoever annotates a run its
-``annotation.json``.
+``annotation.json``, whoever evaluates its model again its ``evaluations.json``.
 """
 
 from __future__ import annotations
@@ -181,6 +181,11 @@ class RunPaths:
     def annotation(self) -> Path:
         """What a person said of it: is_pinned, note."""
         return self.root / "annotation.json"
+
+    @property
+    def evaluations(self) -> Path:
+        """What ``ddptui evaluate`` found, oldest first."""
+        return self.root / "evaluations.json"
 
     @property
     def model_final(self) -> Path:

@@ -27,7 +27,7 @@ NUM_STARTS = 2
 EVENT_BYTES_PER_RANK_S = 2000
 """About four lines a second of about half a KiB each (DESIGN 4.3)."""
 
-_WHILE = {"--check": " as it tried a step of each point"}
+_WHILE = {"--check": " as it tried a step of each point", "--evaluate": " as it evaluated the model"}
 
 _INSTALL = "; install it there, or name another interpreter with the key python"
 
@@ -133,14 +133,22 @@ def _ask(group: Sequence[RunSpec]) -> dict[str, Any]:
     return ask_worker(group[0].config, "--check", request, answered_by="points")
 
 
-def ask_worker(config: RunConfig, question: str, request: Mapping[str, Any], *, answered_by: str) -> dict[str, Any]:
+def ask_worker(
+    config: RunConfig,
+    question: str,
+    request: Mapping[str, Any],
+    *,
+    answered_by: str,
+    timeout_s: float | None = TIMEOUT_S,
+) -> dict[str, Any]:
     """Ask the interpreter of a run something that needs torch.
 
     Args:
         config: says which interpreter, its set-up and environment.
-        question: ``--check`` or ``--data``.
+        question: ``--check``, ``--data`` or ``--evaluate``.
         request: what the worker reads.
         answered_by: a key that an answer has, whatever the exit code was.
+        timeout_s: how long to wait; None for as long as it takes.
 
     Raises:
         InputError: the interpreter cannot train.
@@ -151,7 +159,7 @@ def ask_worker(config: RunConfig, question: str, request: Mapping[str, Any], *, 
     argv = after_setup(config.setup, [python, "-m", "engine.worker", question])
     try:
         done = subprocess.run(
-            argv, input=json.dumps(request).encode(), capture_output=True, env=env, timeout=TIMEOUT_S, check=False
+            argv, input=json.dumps(request).encode(), capture_output=True, env=env, timeout=timeout_s, check=False
         )
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"python: no interpreter {python!r} here; give its path, or leave python out") from None
@@ -160,7 +168,7 @@ def ask_worker(config: RunConfig, question: str, request: Mapping[str, Any], *, 
     except OSError as error:
         raise InputError(f"python: {python!r} cannot be started: {error.strerror}") from None
     except subprocess.TimeoutExpired:
-        raise DdptuiError(f"{python} -m engine.worker {question} did not answer within {TIMEOUT_S:.0f} s") from None
+        raise DdptuiError(f"{python} -m engine.worker {question} did not answer within {timeout_s:.0f} s") from None
     return _read_answer(python, done, question, answered_by)
 
 

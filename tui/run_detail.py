@@ -112,6 +112,7 @@ def _files(run: NamedRun) -> dict[str, str]:
     """The files of the run that are there, by what they are for."""
     attempts = run.paths.attempts()
     named = {"folder": run.paths.root, "command": run.paths.command, "model": run.paths.model_final}
+    named["evaluations"] = run.paths.evaluations
     if attempts:
         named["logs"] = attempts[-1].out(0).parent
         named["node log"] = attempts[-1].node_log(0)

@@ -226,6 +226,11 @@ def _epoch_row(record: RunRecord, epoch: int) -> dict[str, Any]:
     for split, evaluation in evaluations.items():
         row[f"{split}_loss"] = evaluation.loss if evaluation else None
         row[f"{split}_accuracy"] = evaluation.accuracy if evaluation else None
+    row["metrics"] = {
+        f"{split}_{name}": value
+        for split, evaluation in evaluations.items()
+        for name, value in (evaluation.metrics if evaluation else {}).items()
+    }
     return row | {
         "lr": next((rank.epoch_lr[epoch] for rank in ranks if epoch in rank.epoch_lr), None),
         "train_s": max((part.train_s for part in parts if part.train_s is not None), default=None),

@@ -231,6 +231,7 @@ def _epoch_rows(run: RunData) -> Iterator[Row]:
                 "data": data_label(run.spec),
                 "epoch": whole(epoch, "epoch"),
                 **{name: number(epoch, name) for name in FIGURES},
+                **{name: number(mapping(epoch, "metrics"), name) for name in mapping(epoch, "metrics")},
             }
             row |= {"lr": number(epoch, "lr"), "epoch_s": number(epoch, "epoch_s")}
             row |= {"epoch_without_evaluation_s": number(epoch, "train_s"), "evaluation_s": number(epoch, "eval_s")}

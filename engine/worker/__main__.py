@@ -1,4 +1,4 @@
-"""One rank of one run: ``python -m engine.worker <run dir>``, or a question: ``--check``, ``--data``.
+"""One rank of one run: ``python -m engine.worker <run dir>``; or a question: ``--check``, ``--data``, ``--evaluate``.
 
 Exit codes: 0 trained to the end, 1 failed (said in the events, ``errors/rank<r>.json`` and on stderr), 2 wrong call,
 75 asked to leave and left after a whole step.
@@ -56,8 +56,13 @@ def main(arguments: list[str]) -> int:
         from engine.worker.describe_data import main as describe_data  # needed by this call alone
 
         return describe_data()
+    if arguments == ["--evaluate"]:
+        from engine.worker.evaluate_model import main as evaluate_model  # needed by this call alone
+
+        return evaluate_model()
     if len(arguments) != 1 or arguments[0].startswith("-"):
-        print("usage: python -m engine.worker <run dir> | --check | --data", file=sys.stderr)  # noqa: T201 (a command's usage)
+        questions = "--check | --data | --evaluate"
+        print(f"usage: python -m engine.worker <run dir> | {questions}", file=sys.stderr)  # noqa: T201 (a command's usage)
         return EXIT_WRONG_CALL
     leaving = _Leaving()
     faulthandler.enable()  # a fatal signal prints the stack; on SIGRTMIN+3 ddptui.start does

@@ -5,22 +5,28 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
-from ddptui.lines import LineWriter
 from engine.core.partition import shard
 from engine.worker.batches import Batches
 from engine.worker.beat import Beat
 from engine.worker.datasets.bundle import DatasetBundle, Split
 from engine.worker.strategies.interface import Batch, Strategy, Task
 
-__all__ = ["MIN_EVAL_BATCH_SIZE", "Evaluation", "EvaluationResult"]
+__all__ = ["MIN_EVAL_BATCH_SIZE", "EvalLines", "Evaluation", "EvaluationResult"]
 
 MIN_EVAL_BATCH_SIZE = 128
 """Without gradients a batch costs little memory, and small ones waste time."""
+
+
+class EvalLines(Protocol):
+    """Where the ``eval`` lines go (``ddptui.lines.LineWriter``)."""
+
+    def write(self, kind: str, **fields: Any) -> object:
+        """Take one line."""
 
 
 class EvaluationResult(NamedTuple):
@@ -44,7 +50,7 @@ class Evaluation:
         task: says the batch size, and whether every rank evaluates everything.
         bundle: the data.
         device: of this rank.
-        writer: of this rank's events.
+        lines: of this rank's events.
         beat: a sign of life per batch.
     """
 
@@ -54,11 +60,11 @@ class Evaluation:
         task: Task,
         bundle: DatasetBundle,
         device: torch.device,
-        writer: LineWriter,
+        lines: EvalLines,
         beat: Beat,
     ) -> None:
         self._strategy = strategy
-        self._writer = writer
+        self._lines = lines
         self._beat = beat
         share = strategy.data_share()
         # Ranks that load nothing still need to know how many batches the others have.
@@ -90,7 +96,7 @@ class Evaluation:
         accuracy = sums.correct / samples if sums.correct is not None else None
         loss = sums.loss / samples
         if self._strategy.reports:
-            self._writer.write(
+            self._lines.write(
                 "eval",
                 epoch=epoch,
                 step=step,

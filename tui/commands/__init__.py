@@ -6,7 +6,7 @@ import typer
 
 from tui.commands.looking import data, logs, ls, show, stacks
 from tui.commands.planning import init, schema, validate
-from tui.commands.results import export, metrics, report
+from tui.commands.results import evaluate, export, metrics, report
 from tui.commands.running import attach, clean, pause, resume, retry, run, stop
 
 __all__ = ["commands"]
@@ -21,5 +21,5 @@ commands = typer.Typer(
 _LOOKING = (ls, show, stacks, logs, data)
 _STEERING = (stop, pause, resume, retry, attach, clean)
 
-for _command in (run, validate, schema, init, *_LOOKING, *_STEERING, report, export, metrics):
+for _command in (run, validate, schema, init, *_LOOKING, *_STEERING, evaluate, report, export, metrics):
     commands.command()(_command)

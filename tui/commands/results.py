@@ -1,14 +1,47 @@
-"""The commands that give results to others: files of finished runs, figures for Prometheus."""
+"""The commands that make something of results: a second test, files of finished runs, figures for Prometheus."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from tui.commands.options import AsJson, Results, Work, results_of
+from tui.commands.options import AsJson, Results, RunName, Work, results_of
 
-__all__ = ["export", "metrics", "report"]
+__all__ = ["evaluate", "export", "metrics", "report"]
+
+
+class SavedModel(StrEnum):
+    """Which model that a run has saved."""
+
+    FINAL = "final"
+    BEST = "best"
+
+
+class Device(StrEnum):
+    """Where a model is evaluated."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+def evaluate(
+    context: typer.Context,
+    name: RunName,
+    model: Annotated[SavedModel, typer.Option("--model", help="The last one, or the best so far.")] = SavedModel.FINAL,
+    device: Annotated[
+        Device | None, typer.Option("--device", help="Where.  [default: as the run]", show_default=False)
+    ] = None,
+    results: Results = None,
+    as_json: AsJson = False,
+) -> Work:
+    """Test the model that a run has saved, beside what the run said itself."""
+    from tui.evaluate_command import evaluate_run
+
+    where = None if device is None else device.value
+    return lambda: evaluate_run(results_of(context, results), name, model.value, device=where, as_json=as_json)
 
 
 def report(

@@ -17,6 +17,7 @@ from engine.analysis.statistics import Estimate
 from engine.core.events import Event
 from engine.core.fields import mapping, number, sequence, text, whole
 from engine.report.collect import ExperimentData, RunData
+from engine.report.metric_tables import final_metrics
 from engine.report.partition_tables import PARTITION_COLUMNS, partition_rows
 from engine.report.wording import NOT_AVAILABLE, data_label, plain_text
 from engine.store import AttemptPaths, write_whole
@@ -210,6 +211,7 @@ def _run_row(run: RunData) -> Row:
     row |= {"epoch_s": number(times, "epoch_s_mean"), "epoch_without_evaluation_s": number(times, "epoch_train_s_mean")}
     row |= {f"final_{name}": number(mapping(summary, "final"), name) for name in FIGURES}
     row |= {f"best_{name}": number(mapping(summary, "best"), name) for name in FIGURES[2:]}
+    row |= {f"final_{name}": value for name, value in final_metrics(run).items()}
     row |= {
         f"phase_{name}_s_per_step": number(mapping(summary, "phases_mean"), name)
         for name in mapping(summary, "phases_mean")

@@ -136,11 +136,19 @@ def test_losses_of_an_epoch_are_weighted_by_samples_over_ranks():
     events = [start(0), start(1), step(0, 9, first=0), step(1, 9, first=0)]
     events += [epoch_stop(0, 0, samples=30, loss=1.0, correct=15), epoch_stop(1, 0, samples=10, loss=3.0, correct=9)]
     events += [{"kind": "eval", "rank": 0, "attempt": 1, "epoch": 0, "step": 9, "split": "test"}]
-    events[-1] |= {"samples": 50, "loss": 0.5, "accuracy": 0.75, "eval_s": 0.25, "time_s": 111.0}
+    events[-1] |= {
+        "samples": 50,
+        "loss": 0.5,
+        "accuracy": 0.75,
+        "eval_s": 0.25,
+        "time_s": 111.0,
+        "metrics": {"top5": 0.9},
+    }
     row = summary(*events)["epochs"][0]
     assert row["train_loss"] == pytest.approx(1.5)
     assert row["train_accuracy"] == pytest.approx(0.6)
     assert (row["test_loss"], row["test_accuracy"], row["eval_s"]) == (0.5, 0.75, 0.25)
+    assert row["metrics"] == {"test_top5": 0.9}
     assert (row["validation_loss"], row["lr"], row["samples"]) == (None, 0.1, 40)
     assert (row["train_s"], row["epoch_s"]) == (1.0, 1.5)
 

@@ -30,6 +30,7 @@ class Maker:
         self.results = results
         self.name = name
         self.has_coverage = False
+        self.metrics: dict[str, float] = {}
         self.paths: ExperimentPaths = ResultsPaths(results).experiment(name)
         self.run_ids: list[str] = []
         self._rng = random.Random(3)
@@ -156,7 +157,7 @@ class Maker:
             for split, offset in (("validation", 0.02), ("test", 0.05)):
                 accuracy = min(0.97 - 0.7 * math.exp(-epoch / 2) + self._rng.gauss(0, 0.01), 1.0)
                 value = None if loss is None else loss + offset + 0.02 * self._rng.random()
-                figures = {"samples": 300, "loss": value, "accuracy": accuracy, "eval_s": 0.05, "metrics": {}}
+                figures = {"samples": 300, "loss": value, "accuracy": accuracy, "eval_s": 0.05, "metrics": self.metrics}
                 writer.write("eval", 0.05, epoch=epoch, step=step, split=split, **figures)
 
     def _write_system(self, paths: RunPaths, num_devices: int, seconds: float) -> None:

@@ -101,6 +101,22 @@ def test_the_other_tables_are_tidy(comparison):
     assert float(system[1]["net_sent_bytes_per_s"]) >= 0
 
 
+def test_further_metrics_are_columns_and_a_table(maker):
+    maker.metrics = {"top5": 0.875, "distance": 2.5}
+    maker.add_run("single", 1, 0)
+    maker.metrics = {}
+    maker.add_run("ddp", 2, 0)
+    maker.write_plan()
+    write_report(maker.results, maker.name)
+    epochs, runs = read_csv(maker.paths.csv("epochs")), read_csv(maker.paths.csv("runs"))
+    assert {row["test_top5"] for row in epochs if row["run"].startswith("single")} == {"0.875"}
+    assert {row["validation_distance"] for row in epochs if row["run"].startswith("ddp")} == {"n/a"}
+    assert [row["final_test_distance"] for row in runs] == ["2.5", "n/a"]
+    page = maker.paths.report_md.read_text()
+    assert "| point | validation top5 | validation distance | test top5 | test distance |" in page
+    assert "87.5" in page.partition("Further metrics")[2]
+
+
 def test_the_pages_name_the_baseline_the_warm_up_the_machine_and_the_command(comparison):
     write_report(comparison.results, comparison.name)
     for page in (comparison.paths.report_html.read_text(), comparison.paths.report_md.read_text()):

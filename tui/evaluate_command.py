@@ -8,18 +8,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from engine.codedigest import make_code_digest
-from engine.core.errors import DdptuiError, InputError
+from engine.core.errors import InputError
 from engine.core.fields import mapping, number, sequence, whole
 from engine.core.lifecycle import stored_state
 from engine.core.plan import own_targets
 from engine.core.spec import RunSpec
 from engine.core.state import is_active
 from engine.evaluations import MODELS, add_evaluation, find_reported, read_evaluations
-from engine.ownership import RefusedFileError, check_own_file, check_own_folder
 from engine.store import ResultsPaths, RunPaths, read_json
+from engine.supervisor.launch import read_spec
 from tui.check import ask_worker
 from tui.output import format_duration, format_number, format_ratio, print_json, print_table, say, write_line
 from tui.run_names import find_run
@@ -46,7 +44,7 @@ def evaluate_run(results: ResultsPaths, name: str, model: str, *, device: str | 
         DdptuiError: the worker broke, or what was found cannot be kept.
     """
     run = find_run(results, name)
-    spec = _read_spec(run.paths)
+    spec = _read_trained(run.paths)
     path = _model_path(run.paths, model)
     read_evaluations(run.paths)  # a damaged file is told before the work, not after it
     say(f"evaluating {path.name} of {run.tag}")
@@ -83,16 +81,9 @@ def evaluate_run(results: ResultsPaths, name: str, model: str, *, device: str | 
     return 0
 
 
-def _read_spec(paths: RunPaths) -> RunSpec:
-    """What the run was; it names the interpreter that is started now, so it must be ours."""
-    check_own_folder(paths.root)
-    try:
-        check_own_file(paths.run)
-        spec = RunSpec.model_validate_json(paths.run.read_bytes())
-    except RefusedFileError as error:
-        raise InputError(f"{paths.run} {error}: the program that it names is not started") from error
-    except (OSError, ValidationError) as error:
-        raise DdptuiError(f"{paths.run} cannot be read: it is damaged, or of another version of ddptui") from error
+def _read_trained(paths: RunPaths) -> RunSpec:
+    """What the run was. It names the interpreter that is started now: what is not ours is refused."""
+    spec = read_spec(paths)
     if spec.config.script is not None:
         raise InputError(
             f"{paths.run_id} ran your program {spec.config.script}: its model is the program's own, "

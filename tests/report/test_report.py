@@ -67,7 +67,7 @@ def test_what_the_ranks_saw_of_the_data_is_a_table_a_section_and_a_figure(maker)
     ]  # fmt: skip
 
 
-def test_the_summary_has_a_row_per_point_with_the_columns_of_the_issue(comparison):
+def test_the_summary_has_a_row_per_point_with_all_its_columns(comparison):
     write_report(comparison.results, comparison.name)
     rows = read_csv(comparison.paths.csv("summary"))
     assert [row["strategy"] for row in rows] == ["single", "dp", "ddp", "rpc_pipeline"]

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
 import venv
-from functools import partial
 from pathlib import Path
 
 import psutil
@@ -82,9 +82,9 @@ def test_the_root_cause_is_the_rank_that_failed_first(
 def test_an_import_that_fails_in_every_rank_is_told_as_such(tmp_path: Path) -> None:
     with running(tmp_path, mode="import") as job:
         job.start()
-        assert job.exit()["reason"] == (
-            "rank 0: No module named 'a_module_that_is_missing': install a_module_that_is_missing for the run's "
-            "interpreter (stand_in.py:5)"
+        assert job.exit()["reason"].partition(": ")[2] == (  # whichever rank came first
+            "No module named 'a_module_that_is_missing': install a_module_that_is_missing for the run's interpreter "
+            "(stand_in.py:5)"
         )
 
 
@@ -125,7 +125,7 @@ def test_setup_lines_run_before_the_ranks_and_a_failing_one_is_named(tmp_path: P
 def test_setup_lines_reach_the_ranks(tmp_path: Path) -> None:
     with running(tmp_path, setup=["export MODE=raise"]) as job:
         job.start()
-        assert job.exit()["reason"] == "rank 1: ValueError: the third layer is missing"
+        assert job.exit()["reason"] == "rank 1: ValueError: the third layer is missing (stand_in.py:23)"
 
 
 def test_a_run_that_takes_too_long_is_ended(tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_a_failure_on_one_node_ends_the_other_with_the_same_reason(tmp_path: Pat
     with running(tmp_path, nodes=2, mode="raise") as job:
         job.start()
         reasons = [job.exit(node_rank)["reason"] for node_rank in (0, 1)]
-        assert reasons == ["rank 1: ValueError: the third layer is missing"] * 2
+        assert reasons == ["rank 1: ValueError: the third layer is missing (stand_in.py:23)"] * 2
 
 
 @pytest.mark.parametrize("mode", ["wait", "rpc"])
@@ -279,25 +279,32 @@ def test_a_run_that_cannot_be_read_says_so_instead_of_seeming_to_run(tmp_path: P
         assert end["reason"].startswith("node runner: ValidationError")
 
 
-def test_an_exit_file_waits_for_a_disk_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    free_at = 3
+@pytest.mark.parametrize(("number", "num_failures", "is_written"), [(errno.ENOSPC, 500, True), (errno.EIO, 61, False)])
+def test_an_exit_file_waits_for_room_and_a_minute_for_anything_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, num_failures: int, *, is_written: bool
+) -> None:
+    files = AttemptPaths(tmp_path / "1")
+    files.root.mkdir()
     waited: list[float] = []
 
     def write(path: Path, value: dict[str, object]) -> None:
-        if len(waited) < free_at:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if len(waited) < num_failures:
+            raise OSError(number, os.strerror(number))
         write_json(path, value)
 
     monkeypatch.setattr(node_record, "write_json", write)
+    record = NodeRecord(files, node_rank=0, nodes=1, world_size=1)
+    ending = contextlib.nullcontext() if is_written else pytest.raises(OSError, match="Input/output")
+    with ending:
+        record.write_exit(0, reason="", stopped=False, timed_out=False, ranks_left=[], sleep=waited.append)
+    assert (read_json(files.exit(0)) is not None) == is_written
+    assert len(waited) == (num_failures if is_written else 60)
+
+
+def test_an_exit_file_brings_no_deleted_folder_back(tmp_path: Path) -> None:
     record = NodeRecord(AttemptPaths(tmp_path / "1"), node_rank=0, nodes=1, world_size=1)
-    write_exit = partial(record.write_exit, 0, reason="", stopped=False, timed_out=False, ranks_left=[])
-    write_exit(sleep=waited.append)
-    assert (read_json(tmp_path / "1" / "exit-node0.json") or {})["exit_code"] == 0
-    waited.clear()
-    free_at = 1000
-    with pytest.raises(OSError, match="No space"):
-        write_exit(sleep=waited.append)
-    assert len(waited) == 60
+    record.write_exit(0, reason="", stopped=False, timed_out=False, ranks_left=[])
+    assert not (tmp_path / "1").exists()
 
 
 def test_the_beats_are_not_put_behind_a_link(tmp_path: Path) -> None:

@@ -36,7 +36,9 @@ def write(paths: RunPaths, num_steps: int, *, world_size: int = 2, has_manifest:
 
 @pytest.fixture
 def paths(tmp_path: Path) -> RunPaths:
-    return RunPaths(tmp_path / "run")
+    run = RunPaths(tmp_path / "run")
+    run.root.mkdir()  # the parts of a snapshot never bring back a run's folder that was deleted
+    return run
 
 
 def test_the_newest_whole_snapshot_is_chosen(paths: RunPaths) -> None:

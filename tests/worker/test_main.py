@@ -93,19 +93,6 @@ def test_ranks_asked_to_leave_do_so_together_after_a_whole_step(tmp_path, start,
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="macOS has no real-time signals")
-def test_stacks_are_printed_on_request_and_the_training_goes_on(tmp_path, start):
-    run = write_run(tmp_path / "run", **LONG)
-    (process,) = start(run)
-    wait_for_steps(run, 1)
-    process.send_signal(signal.SIGRTMIN + 3)
-    wait_for_steps(run, 1, count=len(run.steps()) + 2)
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 75
-    assert "most recent call first" in errors
-    assert "loop.py" in errors
-
-
 def test_a_model_that_cannot_be_saved_is_told_and_fails_nothing(tmp_path, train):
     run = write_run(tmp_path / "run", epochs=1)
     (run.folder / "model_final.pt").mkdir()

@@ -57,7 +57,7 @@ def test_the_delay_is_in_the_slow_phase_of_that_rank_and_in_no_other(runs, slow_
 def test_the_other_rank_shows_it_as_communication(runs, slow_phase):
     usual, found = usual_s(runs, 0), phase_s(runs[slow_phase], 0)
     waits = [event["boundary"]["phases"]["comm"] for event in runs[slow_phase].steps(0) if event["step"] >= 2]
-    assert median(waits) - usual["comm"] > DELAY_S - 2 * TOLERANCE_S
+    assert median(waits) - usual["comm"] > DELAY_S / 4  # a rank that has to wait for its core waits less for the other
     for phase in found.keys() - {"comm"}:
         assert found[phase] - usual[phase] < TOLERANCE_S, phase
 

@@ -122,6 +122,8 @@ def _round_up(value: float) -> float:
 
 
 def _digits(step: float) -> int:
+    if step >= 1:  # an infinite one too
+        return 0
     return min(max(-math.floor(math.log10(step) + 1e-9), 0), 12)
 
 

@@ -432,7 +432,21 @@ def test_states_of_the_results_folder_stand_beside_the_runs(
 def test_entering_a_run_asks_the_interpreter_and_says_what_each_rank_will_see(
     session: Session, feed: FakeFeed, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    facts = {"train_samples": 1000, "test_samples": 200, "num_steps": 30, "steps_per_epoch": 15, "step_s": 0.1}
+    facts: dict[str, Any] = {
+        "train_samples": 1000,
+        "test_samples": 200,
+        "num_steps": 30,
+        "steps_per_epoch": 15,
+        "step_s": 0.1,
+    }
+    seen = {
+        "num_samples": 1000,
+        "per_share": [480, 480],
+        "seen_ratio": 0.96,
+        "overlap_ratio": 0.0,
+        "order_changed": True,
+    }
+    facts["coverage"] = [seen]
     asked = []
 
     def check(specs: Any) -> CheckResult:

@@ -357,7 +357,3 @@ def test_peers_of_a_failed_rank_get_a_moment_and_torchrun_another() -> None:
 
 def rank_processes(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [process for process in processes if "RANK" in process.environ()]
-
-
-def is_node_runner(process: psutil.Process) -> bool:
-    return "engine.node" in process.cmdline()

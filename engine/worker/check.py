@@ -7,12 +7,10 @@ points share (model, data, batch) is tried once. As a by-product the dataset cac
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import json
 import os
 import shutil
-import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from engine.core.topology import Topology, make_topology
 from engine.worker.context import RankContext, read_context
 from engine.worker.datasets.bundle import DatasetBundle, load_bundle
 from engine.worker.own_code import describe_error
+from engine.worker.question import answer_stdin
 from engine.worker.share import make_partition
 from engine.worker.strategies.pipeline_split import STAGES_KEYS, cut_by_name
 from engine.worker.task import build_task
@@ -48,13 +47,7 @@ FORECAST_EPOCHS = 2
 
 def main() -> int:
     """Answer the runs on stdin; return the exit code."""
-    # What the user's own modules print goes to stderr: stdout carries the answer.
-    with contextlib.redirect_stdout(sys.stderr):
-        request = json.load(sys.stdin)
-        answer = check_runs([RunSpec.model_validate(run) for run in request["runs"]])
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
-    return 0
+    return answer_stdin(lambda request: check_runs([RunSpec.model_validate(run) for run in request["runs"]]))
 
 
 def check_runs(specs: list[RunSpec]) -> dict[str, Any]:

@@ -7,9 +7,6 @@ sizes, shapes, statistics, class counts, some samples as grey or RGB values 0..2
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +20,7 @@ from engine.core.shares import Partition
 from engine.core.spec import RunSpec
 from engine.worker.datasets.bundle import DatasetBundle, Split, load_bundle
 from engine.worker.own_code import describe_error
+from engine.worker.question import answer_stdin
 
 __all__ = ["describe_data", "main"]
 
@@ -35,11 +33,7 @@ _CHUNK = 2_000
 
 def main() -> int:
     """Answer the request on stdin; return the exit code."""
-    with contextlib.redirect_stdout(sys.stderr):  # what the user's own modules print must not spoil the answer
-        answer = describe_data(json.load(sys.stdin))
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
-    return 0
+    return answer_stdin(describe_data)
 
 
 def describe_data(request: Mapping[str, Any]) -> dict[str, Any]:

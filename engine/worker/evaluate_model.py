@@ -10,9 +10,6 @@ numbers that its run gave. The shards of several ranks are cut otherwise, and th
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +25,7 @@ from engine.worker.context import RankContext, read_context
 from engine.worker.datasets.bundle import DatasetBundle, load_bundle
 from engine.worker.evaluation import Evaluation
 from engine.worker.own_code import describe_error, project_on_path
+from engine.worker.question import answer_stdin
 from engine.worker.strategies.interface import Task
 from engine.worker.strategies.single import Single
 from engine.worker.task import build_task
@@ -39,11 +37,7 @@ _FIGURES = ("samples", "loss", "accuracy", "metrics", "eval_s")
 
 def main() -> int:
     """Answer the request on stdin; return the exit code."""
-    with contextlib.redirect_stdout(sys.stderr):  # what the user's own modules print must not spoil the answer
-        answer = evaluate_model(json.load(sys.stdin))
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
-    return 0
+    return answer_stdin(evaluate_model)
 
 
 def evaluate_model(request: Mapping[str, Any]) -> dict[str, Any]:

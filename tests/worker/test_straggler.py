@@ -13,19 +13,40 @@ PHASES = ["data", "forward", "backward", "optimizer", "comm"]
 pytestmark = pytest.mark.slow
 
 
+NUM_TAKES = 3
+"""A machine that is busy elsewhere makes a take worthless; then the same is asked of another one."""
+
+
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, train):
-    """The same short run without a straggler (before and after the others) and with one in each phase."""
-    folder = tmp_path_factory.mktemp("straggler")
+def takes(tmp_path_factory, train):
+    """Takes of the same short runs, made when asked for: without a straggler (before, after) and with one per phase."""
     changes = {"strategy": "ddp", "world_size": 2, "epochs": None, "stop": {"steps": 80}, "evaluate_every": 0}
     slow = {phase: {"rank": SLOW_RANK, "phase": phase, "delay_s": DELAY_S} for phase in PHASES}
-    made = {
-        "before": write_run(folder / "before", **changes),
-        **{phase: write_run(folder / phase, **changes, slow=slow[phase]) for phase in PHASES},
-        "after": write_run(folder / "after", **changes),
-    }
-    train(*made.values(), world_size=2)
-    return made
+    made = []
+
+    def take(number):
+        while len(made) <= number:
+            folder = tmp_path_factory.mktemp("straggler")
+            runs = {
+                "before": write_run(folder / "before", **changes),
+                **{phase: write_run(folder / phase, **changes, slow=slow[phase]) for phase in PHASES},
+                "after": write_run(folder / "after", **changes),
+            }
+            train(*runs.values(), world_size=2)
+            made.append(runs)
+        return made[number]
+
+    return take
+
+
+def holds(takes, claim):
+    """Assert ``claim`` of a take; the last one decides."""
+    for number in range(NUM_TAKES - 1):
+        try:
+            return claim(takes(number))
+        except AssertionError:
+            continue
+    return claim(takes(NUM_TAKES - 1))
 
 
 def phase_s(run, rank):
@@ -44,22 +65,28 @@ def usual_s(runs, rank):
 
 
 @pytest.mark.parametrize("slow_phase", PHASES)
-def test_the_delay_is_in_the_slow_phase_of_that_rank_and_in_no_other(runs, slow_phase):
-    usual, found = usual_s(runs, SLOW_RANK), phase_s(runs[slow_phase], SLOW_RANK)
-    if slow_phase != "comm":  # which loses its own waiting when this rank is always the last
-        assert found[slow_phase] - usual[slow_phase] == pytest.approx(DELAY_S, abs=TOLERANCE_S)
-    assert found[slow_phase] >= DELAY_S
-    for phase in found.keys() - {slow_phase}:
-        assert found[phase] - usual[phase] < TOLERANCE_S, phase
+def test_the_delay_is_in_the_slow_phase_of_that_rank_and_in_no_other(takes, slow_phase):
+    def claim(runs):
+        usual, found = usual_s(runs, SLOW_RANK), phase_s(runs[slow_phase], SLOW_RANK)
+        if slow_phase != "comm":  # which loses its own waiting when this rank is always the last
+            assert found[slow_phase] - usual[slow_phase] == pytest.approx(DELAY_S, abs=TOLERANCE_S)
+        assert found[slow_phase] >= DELAY_S
+        for phase in found.keys() - {slow_phase}:
+            assert found[phase] - usual[phase] < TOLERANCE_S, phase
+
+    holds(takes, claim)
 
 
 @pytest.mark.parametrize("slow_phase", PHASES)
-def test_the_other_rank_shows_it_as_communication(runs, slow_phase):
-    usual, found = usual_s(runs, 0), phase_s(runs[slow_phase], 0)
-    waits = [event["boundary"]["phases"]["comm"] for event in runs[slow_phase].steps(0) if event["step"] >= 2]
-    assert median(waits) - usual["comm"] > DELAY_S / 4  # a rank that has to wait for its core waits less for the other
-    for phase in found.keys() - {"comm"}:
-        assert found[phase] - usual[phase] < TOLERANCE_S, phase
+def test_the_other_rank_shows_it_as_communication(takes, slow_phase):
+    def claim(runs):
+        usual, found = usual_s(runs, 0), phase_s(runs[slow_phase], 0)
+        waits = [event["boundary"]["phases"]["comm"] for event in runs[slow_phase].steps(0) if event["step"] >= 2]
+        assert median(waits) - usual["comm"] > DELAY_S - 2 * TOLERANCE_S
+        for phase in found.keys() - {"comm"}:
+            assert found[phase] - usual[phase] < TOLERANCE_S, phase
+
+    holds(takes, claim)
 
 
 def test_a_phase_that_never_comes_slows_nothing_and_says_so(tmp_path, train):

@@ -191,11 +191,10 @@ class Pipeline(GroupStrategy):
 
         torch would find them itself in the first step, by passes that draw random numbers.
         """
-        is_needed = self.context.rank
         state = {name: value.clone() for name, value in model.state_dict().items()}
         with torch.random.fork_rng(), torch.no_grad(), self._precision.autocast():
             inputs = outputs = torch.zeros(self._micro_batch_size(), *self.task.input_shape)
-            for names in self._stages[: is_needed + 1]:
+            for names in self._stages[: self.context.rank + 1]:
                 inputs, outputs = outputs, take_stage(model, names)(outputs)
         model.load_state_dict(state)
         device = self.context.device

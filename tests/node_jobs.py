@@ -17,7 +17,7 @@ from engine.processes import Handle, end_tree, find_tagged, run_marks
 from engine.store import AttemptPaths, RunPaths, read_json
 
 STAND_IN = """
-import os, signal, sys, time
+import os, signal, time
 mode = os.environ.get("MODE", "")
 if mode == "import":
     import a_module_that_is_missing
@@ -46,7 +46,7 @@ if mode == "early" and rank == 1:
 if mode == "stuck":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if rank == 1:
-        sys.exit(3)
+        os._exit(3)
 if mode == "leave":
     signal.signal(signal.SIGTERM, lambda *_: os._exit(75))
 if mode in ("stuck", "wait", "leave", "rpc"):

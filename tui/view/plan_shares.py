@@ -65,14 +65,14 @@ class Coverage:
 def shares_of(topology: Topology, traits: StrategyTraits) -> tuple[Share, ...]:
     """Return who is given what of each global batch.
 
-    A data-parallel rank or replica gets its equal contiguous share; the driver of a pipeline gets the whole batch and
-    its stages get no samples but the activations of all of them.
+    A data-parallel rank or replica gets its equal contiguous share; the driver of a pipeline, or its first stage where
+    it has none, gets the whole batch and the other stages get no samples but the activations of all of them.
     """
     whole = topology.global_batch_size
-    if traits.num_driver_ranks:
-        stages = range(traits.num_driver_ranks, topology.world_size)
-        driver = Share(who="rank 0 driver", first=0, last=whole - 1)
-        return (driver, *(Share(who=f"rank {rank} stage", first=None, last=None) for rank in stages))
+    if not traits.is_data_parallel:
+        role = "driver" if traits.num_driver_ranks else "stage"
+        stages = (Share(who=f"rank {rank} stage", first=None, last=None) for rank in range(1, topology.world_size))
+        return (Share(who=f"rank 0 {role}", first=0, last=whole - 1), *stages)
     name = "replica" if traits.devices_from else "rank"
     count = topology.num_data_parallel
     size = whole // count

@@ -73,6 +73,10 @@ def test_replicas_of_dp_share_and_stages_of_a_pipeline_see_no_samples() -> None:
     assert "rank 0 driver" in text
     assert "64 (0-63)" in text
     assert text.count("activations of all samples") == 2
+    stages = _describe(_read('strategy = "pipeline"\nworld_size = 3\nglobal_batch_size = 64\n'))
+    assert "rank 0 stage" in stages
+    assert "64 (0-63)" in stages
+    assert stages.count("activations of all samples") == 2
 
 
 def test_what_the_check_has_counted_of_a_partition_is_said() -> None:

@@ -17,7 +17,7 @@ from engine.processes import Handle, end_tree, find_tagged, run_marks
 from engine.store import AttemptPaths, RunPaths, read_json
 
 STAND_IN = """
-import os, signal, time
+import atexit, os, signal, time
 mode = os.environ.get("MODE", "")
 if mode == "import":
     import a_module_that_is_missing
@@ -37,6 +37,7 @@ if mode == "rpc":
     rpc.init_rpc(f"worker{rank}", rank=rank, world_size=dist.get_world_size(), rpc_backend_options=options)
 line = f"sum {total.item()} rank {rank} local {os.environ['LOCAL_RANK']}\\n"
 os.write(1, line.encode())  # in one piece: two ranks may share the terminal
+atexit.register(os._exit, 1)  # winding down with gloo's threads alive aborts the interpreter now and then
 if mode == "raise" and rank == 1:
     raise ValueError("the third layer is missing\\nand more")
 if mode == "kill" and rank == 1:
@@ -53,6 +54,7 @@ if mode in ("stuck", "wait", "leave", "rpc"):
     time.sleep(600)
 dist.all_reduce(total)
 dist.destroy_process_group()
+atexit.unregister(os._exit)
 """
 
 

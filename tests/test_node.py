@@ -60,7 +60,7 @@ def test_the_env_file_and_the_samples_name_cores_ranks_and_machine(tmp_path: Pat
 @pytest.mark.parametrize(
     ("mode", "reason", "ranks"),
     [
-        ("raise", "rank 1: ValueError: the third layer is missing (stand_in.py:23)", {"1": (1, None)}),
+        ("raise", "rank 1: ValueError: the third layer is missing (stand_in.py:24)", {"1": (1, None)}),
         ("kill", "rank 1: killed by SIGKILL (sender unknown)", {"1": (-9, "SIGKILL")}),
         ("early", "rank 1: ended with exit code 0 while other ranks needed it", {"1": (0, None)}),
         ("stuck", "rank 1: exited with code 3", {"0": (-9, "SIGKILL"), "1": (3, None)}),
@@ -125,7 +125,7 @@ def test_setup_lines_run_before_the_ranks_and_a_failing_one_is_named(tmp_path: P
 def test_setup_lines_reach_the_ranks(tmp_path: Path) -> None:
     with running(tmp_path, setup=["export MODE=raise"]) as job:
         job.start()
-        assert job.exit()["reason"] == "rank 1: ValueError: the third layer is missing (stand_in.py:23)"
+        assert job.exit()["reason"] == "rank 1: ValueError: the third layer is missing (stand_in.py:24)"
 
 
 def test_a_run_that_takes_too_long_is_ended(tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_a_failure_on_one_node_ends_the_other_with_the_same_reason(tmp_path: Pat
     with running(tmp_path, nodes=2, mode="raise") as job:
         job.start()
         reasons = [job.exit(node_rank)["reason"] for node_rank in (0, 1)]
-        assert reasons == ["rank 1: ValueError: the third layer is missing (stand_in.py:23)"] * 2
+        assert reasons == ["rank 1: ValueError: the third layer is missing (stand_in.py:24)"] * 2
 
 
 @pytest.mark.parametrize("mode", ["wait", "rpc"])

@@ -18,7 +18,7 @@ from engine.core.lifecycle import Rerun
 from engine.core.run_queue import RunKey
 from engine.core.spec import RunSpec
 from engine.ownership import RefusedFileError, check_own_folder, read_own_json
-from engine.processes import Handle
+from engine.processes import Handle, is_stopped
 from engine.store import ResultsPaths, make_folder, write_json
 from engine.wake import ensure_supervisor, is_supervisor_alive, lock_holder
 
@@ -191,6 +191,11 @@ def _no_answer(paths: ResultsPaths, timeout_s: float, *, has_supervisor: bool) -
         return (
             f"{paths.root} belongs to a supervisor on host {holder.host} (pid {holder.pid}), which has not answered "
             f"for {timeout_s:.0f} s: use ddptui there, or, if that machine is gone for good, delete {paths.lock}"
+        )
+    if holder is not None and is_stopped(holder):
+        return (
+            f"the supervisor {holder.pid} of {paths.root} is stopped (SIGSTOP) and answers nobody: "
+            f"`kill -CONT {holder.pid}` lets it go on"
         )
     who = f"supervisor {holder.pid}" if holder is not None else "supervisor"
     return f"the {who} of {paths.root} has not answered for {timeout_s:.0f} s; see {paths.supervisor_log}"

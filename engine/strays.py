@@ -16,11 +16,20 @@ import psutil
 from engine.core.fields import number
 from engine.core.lifecycle import stored_state
 from engine.core.state import is_terminal
-from engine.processes import Handle, end_found, environment_of, find_tagged, handle_of, is_alive, list_tagged
+from engine.processes import (
+    Handle,
+    end_found,
+    environment_of,
+    find_tagged,
+    handle_of,
+    is_alive,
+    list_tagged,
+    run_marks,
+)
 from engine.store import ResultsPaths, RunPaths, read_json
 from engine.wake import is_supervisor_alive, lock_holder
 
-__all__ = ["StrayProcess", "StrayRun", "describe_lock", "end_strays", "find_strays"]
+__all__ = ["StrayProcess", "StrayRun", "describe_lock", "end_strays", "find_strays", "processes_of"]
 
 SETTLE_S = 5.0
 """A node runner stays a moment after the end of its run, until that is noted."""
@@ -83,6 +92,17 @@ def find_strays(results: ResultsPaths, *, now_s: float | None = None) -> list[St
                 StrayRun(name=name, folder=folder, reason=reason, is_adoptable=is_adoptable, processes=processes)
             )
     return found
+
+
+def processes_of(paths: RunPaths, experiment: str) -> tuple[StrayProcess, ...]:
+    """Return every living process of one run by its tag, whoever looks after it; ``command.sh`` by hand is none.
+
+    Args:
+        paths: the run's folder.
+        experiment: the name of its experiment.
+    """
+    marks = run_marks(paths, experiment)
+    return _describe(_find(*(marks[mark] for mark in _MARKS)))
 
 
 def end_strays(runs: Sequence[StrayRun], *, grace_s: float) -> list[StrayProcess]:

@@ -66,6 +66,15 @@ def test_an_unanswered_command_is_taken_back(tmp_path, monkeypatch):
     assert list(ResultsPaths(tmp_path).commands.iterdir()) == []
 
 
+def test_a_supervisor_that_is_stopped_is_named_with_the_way_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(control, "ensure_supervisor", lambda results: False)
+    monkeypatch.setattr(control, "is_stopped", lambda handle: handle == this_process())
+    write_json(ResultsPaths(tmp_path).lock, this_process().to_json())
+    silent = Supervisor(tmp_path, None)
+    with pytest.raises(DdptuiError, match=rf"is stopped \(SIGSTOP\) and answers nobody: `kill -CONT {os.getpid()}`"):
+        control.send(tmp_path, "stop", timeout_s=5.0, clock=silent.clock, sleep=silent.sleep, runs="all")
+
+
 def test_a_folder_that_cannot_be_made_or_written_is_the_users_to_mend(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot write into the results folder .*file: Not a directory"):

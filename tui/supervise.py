@@ -1,4 +1,4 @@
-"""Talk to the supervisor of a results folder: ``stop``, ``pause``, ``retry``, and what the follower needs of it."""
+"""Talk to the supervisor of a results folder: ``pause``, ``retry``, and what the follower needs of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tui.output import say, write_line
 from tui.run_names import find_run, list_named_runs
 from tui.run_row import RunReader
 
-__all__ = ["Supervisor", "hold_queue", "retry_runs", "stop_runs"]
+__all__ = ["Supervisor", "hold_queue", "retry_runs"]
 
 
 class Supervisor:
@@ -64,29 +64,6 @@ class Supervisor:
         if not reply.ok:
             raise DdptuiError(reply.message)
         return reply.message
-
-
-def stop_runs(results: ResultsPaths, names: Sequence[str], *, every: bool) -> int:
-    """Stop the named runs, or all that are queued or going on.
-
-    Raises:
-        InputError: no such run, or no run was named.
-    """
-    if every == bool(names):
-        raise InputError("name the runs to stop, or give --all (not both)")
-    runs = list_named_runs(results) if every else [find_run(results, name) for name in names]
-    views = [RunReader(run).read() for run in runs]
-    ended = [view for view in views if view.is_terminal]
-    tags = [view.tag for view in views if not view.is_terminal]
-    for view in ended if not every else []:
-        say(f"{view.tag} has ended already: {view.state}")
-    if not tags:
-        say("nothing to stop")
-        return 0
-    say(Supervisor(results).stop(tags))
-    for tag in tags:
-        write_line(tag)
-    return 0
 
 
 def hold_queue(results: ResultsPaths, *, is_held: bool) -> int:

@@ -74,12 +74,13 @@ def stop(
     context: typer.Context,
     names: Annotated[list[str] | None, typer.Argument(metavar="RUN...", help="Runs to stop.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All runs that are queued or going on.")] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as the order was taken.")] = False,
     results: Results = None,
 ) -> Work:
-    """Stop runs: they finish their step and leave."""
-    from tui.supervise import stop_runs
+    """Stop runs: they finish their step and leave. Wait for it, and say how each ended and whether anything is left."""
+    from tui.stop_command import stop_runs
 
-    return lambda: stop_runs(results_of(context, results), tuple(names or ()), every=every)
+    return lambda: stop_runs(results_of(context, results), tuple(names or ()), every=every, is_waiting=not no_wait)
 
 
 def pause(context: typer.Context, results: Results = None) -> Work:

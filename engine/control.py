@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ddptui.streams import NO_ROOM
 from engine.annotation import annotate
 from engine.core.commands import Reply, command_id
 from engine.core.errors import DdptuiError, InputError
@@ -19,6 +21,7 @@ from engine.core.run_queue import RunKey
 from engine.core.spec import RunSpec
 from engine.ownership import RefusedFileError, check_own_folder, read_own_json
 from engine.processes import Handle, is_stopped
+from engine.spelled import find_spelled, read_spelled, remove_files, spell
 from engine.store import ResultsPaths, make_folder, write_json
 from engine.wake import ensure_supervisor, is_supervisor_alive, lock_holder
 
@@ -125,17 +128,13 @@ def send(
     """
     check_writable(results)
     paths = ResultsPaths(results)
-    name = command_id(time.time_ns(), os.getpid(), secrets.token_hex(4)) + ".json"
-    command, reply = paths.commands / name, paths.replies / name
-    try:
-        write_json(command, {"op": op, **arguments})
-    except OSError as error:
-        raise InputError(f"cannot write into the results folder {results}: {error.strerror or error}") from error
+    message_id = command_id(time.time_ns(), os.getpid(), secrets.token_hex(4))
+    _write_command(paths, message_id, {"op": op, **arguments})
     deadline = clock() + timeout_s
     num_started = 0
-    while (answer := _read_reply(reply)) is None:
+    while (answer := _read_reply(paths, message_id)) is None:
         if clock() >= deadline or num_started > _MAX_STARTS:
-            if _take_back(command):
+            if _take_back(paths, message_id):
                 raise DdptuiError(_no_answer(paths, timeout_s, has_supervisor=num_started <= _MAX_STARTS))
             deadline = clock() + timeout_s  # it is being carried out
             num_started = 0
@@ -161,9 +160,29 @@ def check_writable(results: Path) -> None:
         raise InputError(f"cannot write into the results folder {results}: Permission denied")
 
 
-def _read_reply(path: Path) -> Reply | None:
+def _write_command(paths: ResultsPaths, message_id: str, value: dict[str, Any]) -> None:
+    """Write a command; where the disk is full, spelled in the names of empty files.
+
+    Raises:
+        InputError: it cannot be.
+    """
+    try:
+        write_json(paths.commands / f"{message_id}.json", value)
+    except OSError as error:
+        if error.errno in NO_ROOM and spell(paths.commands, message_id, value):
+            return
+        word = f"cannot write into the results folder {paths.root}: {error.strerror or error}"
+        is_tight = error.errno in NO_ROOM and error.errno != errno.EROFS
+        hint = "; there is no room for a file name either: free some first" if is_tight else ""
+        raise InputError(word + hint) from error
+
+
+def _read_reply(paths: ResultsPaths, message_id: str) -> Reply | None:
+    path = paths.replies / f"{message_id}.json"
     try:
         value = read_own_json(path)
+        if value is None and (names := _find_spelled(paths.replies, message_id)):
+            value = read_spelled(paths.replies, names)
     except RefusedFileError:  # not an answer of our supervisor
         return None
     if value is None:
@@ -174,13 +193,18 @@ def _read_reply(path: Path) -> Reply | None:
         raise DdptuiError(f"{path} is no reply of this version of ddptui") from error
 
 
-def _take_back(command: Path) -> bool:
+def _take_back(paths: ResultsPaths, message_id: str) -> bool:
     """Whether the command was still waiting: carried out later it would be a surprise."""
+    names = [f"{message_id}.json", *_find_spelled(paths.commands, message_id)]
+    return remove_files(paths.commands / name for name in names) > 0
+
+
+def _find_spelled(folder: Path, message_id: str) -> list[str]:
     try:
-        command.unlink()
+        names = [name for name in os.listdir(folder) if name.startswith(message_id)]
     except OSError:
-        return False
-    return True
+        return []
+    return find_spelled(names).get(message_id, [])
 
 
 def _no_answer(paths: ResultsPaths, timeout_s: float, *, has_supervisor: bool) -> str:

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,19 +14,32 @@ from pathlib import Path
 
 import pytest
 from house import House
-from supervised import EXPERIMENT, make_spec, reason_of
+from supervised import (
+    EXPERIMENT,
+    cleaned_up,
+    make_plan,
+    make_spec,
+    reason_of,
+    state_of,
+    wait_for_state,
+    wait_until,
+)
 
 from ddptui import lines
 from ddptui.lines import LineWriter
-from engine import store
+from engine import control, store, wake
 from engine.core.events import decode_line
 from engine.core.lifecycle import effective_outcome
 from engine.core.state import RunState
 from engine.node_record import NodeRecord, write_patiently
+from engine.processes import find_tagged, run_marks
 from engine.snapshots import write_part
+from engine.spelled import find_spelled, read_spelled, spell
 from engine.store import ResultsPaths, RunPaths, is_full, read_json, write_json
-from engine.supervisor import runs
+from engine.supervisor import loop, runs
+from engine.supervisor import writer as writer_module
 from engine.supervisor.writer import Log, PatientWriter
+from tui.stop_command import stop_runs
 
 NO_ROOM = [errno.ENOSPC, errno.EDQUOT, errno.EFBIG]
 
@@ -194,6 +208,10 @@ def test_a_listing_says_that_the_disk_is_full_while_no_status_can_be_written():
     full = effective_outcome(status, {0: None}, is_disk_full=True, **look)
     assert (full.state, full.reason) == (RunState.RUNNING, "disk full: what is shown is 45 s old")
     assert "disk" not in effective_outcome(status, {0: None}, **look).reason
+    look["is_runner_alive"] = False
+    assert effective_outcome(status, {0: None}, is_disk_full=True, **look) == full, "its end cannot be written yet"
+    look["is_supervisor_alive"] = False
+    assert effective_outcome(status, {0: None}, is_disk_full=True, **look).state is RunState.LOST
 
 
 PRINTS = """
@@ -268,6 +286,63 @@ def test_on_a_disk_that_is_really_full_nothing_is_half_written_and_all_follows_l
     assert read_json(paths.status)["state"] == "failed"
     assert [event["step"] for event in events_in(paths.attempt(1).events(0))] == list(range(101))
     assert log.getvalue().count("\n") == 1, "said once"
+
+
+def test_orders_reach_the_supervisor_on_a_disk_that_is_really_full(small_disk, monkeypatch, capsys):
+    root = small_disk / "results"
+    monkeypatch.setattr(wake, "SUPERVISOR_MODULE", "fake_supervisor")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    specs = [make_spec("a", s="600"), make_spec("b"), make_spec("c")]
+    with cleaned_up(root):
+        control.enqueue(root, experiment=EXPERIMENT, plan=make_plan(specs), runs=specs)
+        wait_for_state(root, "a", "running")
+        filler = fill(small_disk)
+        with pytest.raises(OSError, match="No space left"):
+            write_json(root / "any.json", {})
+        held = control.hold(root, is_held=True)
+        assert (held.ok, "once there is room" in held.message) == (True, True)
+        # Its successor finds the disk as full as it was, and knows of the order that came by names.
+        os.kill(control.supervisor_handle(root).pid, signal.SIGKILL)
+        wait_until(lambda: control.is_supervisor_alive(root) is False)
+        assert control.hold(root, is_held=True).ok
+        assert stop_runs(ResultsPaths(root), ["a", "b"], every=False) == 0
+        said = capsys.readouterr().out
+        assert all(f"exp/{name}: ended after " in said for name in "ab"), said
+        assert said.count("nothing of it is left; how it ended is not written yet: the disk is full") == 2
+        assert find_tagged(run_marks(ResultsPaths(root).run(EXPERIMENT, "a"), EXPERIMENT)) == []
+        assert list(ResultsPaths(root).commands.iterdir()) == []
+        filler.unlink()
+        wait_for_state(root, "a", "stopped")
+        wait_for_state(root, "b", "stopped")
+        assert state_of(root, "c") == "queued", "the queue is held"
+
+
+def test_a_supervisor_whose_reply_finds_no_room_answers_in_names(tmp_path, monkeypatch):
+    house = House(tmp_path / "results")
+    replies = house.results.replies
+    replies.mkdir()
+    write = writer_module.write_json
+
+    def write_but_no_reply(path, value):
+        if path.parent == replies:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write(path, value)
+
+    monkeypatch.setattr(loop, "write_json", write_but_no_reply)
+    assert spell(house.results.commands.parent, "0-0-a", {}), "names fit in"
+    house.results.commands.mkdir()
+    spell(house.results.commands, "1-1-a", {"op": "hold", "is_held": True})
+    house.supervisor.tick()
+    names = find_spelled(os.listdir(replies))
+    assert read_spelled(replies, names["1-1-a"])["message"] == "the queue is held; waiting: 0"
+    assert list(house.results.commands.iterdir()) == []
+    assert house.supervisor.is_all_written()
+
+    # Killed between the reply and the removal of the command: it is not carried out twice.
+    spell(house.results.commands, "1-1-a", {"op": "hold", "is_held": False})
+    house.supervisor.tick()
+    assert read_json(house.results.queue)["is_held"] is True
+    assert list(house.results.commands.iterdir()) == []
 
 
 def test_results_paths_know_where_errors_go_when_there_is_no_room(tmp_path):

@@ -381,8 +381,8 @@ def test_a_reply_that_cannot_be_written_keeps_its_command_from_a_second_round(ho
     (message,) = inbox.pending()
     inbox.answer(message, Reply(ok=True))
     assert inbox.pending() == []
-    assert message.path.exists()
+    assert message.paths[0].exists()
     is_full[0] = False
     writer.retry()
     assert inbox.pending() == []
-    assert not message.path.exists()
+    assert not message.paths[0].exists()

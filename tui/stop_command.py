@@ -46,6 +46,7 @@ class _Target:
         run: which.
         had_ended: before the order came: only what is left of it counts.
         state, reason: as its files say, the effective state.
+        is_written: whether its supervisor has written down how it ended.
         left: its processes that lived when they were looked for last.
         is_over: whether there is nothing more to wait for.
         is_verified: whether it has ended and nothing of it is left.
@@ -55,6 +56,7 @@ class _Target:
     had_ended: bool
     state: str
     reason: str = ""
+    is_written: bool = False
     left: tuple[StrayProcess, ...] = ()
     is_over: bool = False
     is_verified: bool = False
@@ -67,6 +69,7 @@ class _Target:
     def read(self) -> None:
         """Read its files again."""
         self.state, status = effective_state(self.run.paths)
+        self.is_written = self.had_ended or _is_final(str(status.get("state")))
         self.reason = strip_escapes(str(status.get("reason") or "")).replace("\n", " ")
 
     def look(self) -> None:
@@ -201,7 +204,7 @@ class _Waiting:
                 break
             for target in self._open():
                 target.read()
-            if passed_s - looked_s >= LOOK_S or any(target.has_ended for target in self._open()):
+            if passed_s - looked_s >= LOOK_S or any(target.is_written for target in self._open()):
                 looked_s = passed_s
                 self._look(passed_s)
             if passed_s - ensured_s >= SUPERVISOR_EVERY_S and any(not t.had_ended for t in self._open()):
@@ -219,13 +222,14 @@ class _Waiting:
         is_disk_full = is_full(self._results.root)
         for target in self._open():
             target.look()
-            limit_s = SETTLE_S if target.had_ended else LIMIT_S
+            is_late = passed_s >= (SETTLE_S if target.had_ended else LIMIT_S)
             is_unwritten = is_disk_full and passed_s >= SETTLE_S  # its end is known by its processes alone
-            target.is_verified = not target.left and (target.has_ended or is_unwritten)
-            target.is_over = target.is_verified or passed_s >= limit_s
+            has_ended = target.is_written or is_unwritten or (is_late and target.has_ended)
+            target.is_verified = has_ended and not target.left
+            target.is_over = target.is_verified or is_late
             if target.is_over:
                 self._line.clear()
-                write_line(_describe_end(target, passed_s, is_disk_full=is_disk_full))
+                write_line(_describe_end(target, passed_s))
                 sys.stdout.flush()
 
     def _describe(self, passed_s: float) -> str:
@@ -243,22 +247,25 @@ class _Waiting:
         return _INTERRUPTED
 
 
-def _describe_end(target: _Target, passed_s: float, *, is_disk_full: bool) -> str:
+def _describe_end(target: _Target, passed_s: float) -> str:
     left = "; ".join(_describe_process(process) for process in target.left)
     when = f"after {format_duration(passed_s)}"
     why = "" if target.reason in ("", STOPPED_BY_USER) else f" ({target.reason})"
     if target.had_ended:
         end = f"had ended before: {target.state}"
+    elif target.is_verified and not target.is_written:
+        end = f"ended {when}"
     elif target.has_ended:
         end = f"{target.state} {when}{why}"
-    elif target.is_verified and is_disk_full:
-        return f"{target.run.tag}: ended {when}, nothing of it is left; the disk is full: its state is written later"
     else:
-        end = f"still {target.state} {when}"
-    if not left:
-        return f"{target.run.tag}: {end}, nothing of it is left"
-    hint = "`ddptui clean` ends what has stayed" if target.has_ended else "`ddptui stacks` shows where it is"
-    return f"{target.run.tag}: {end}; still alive: {left}; {hint}"
+        end = f"still {target.state} {when}{why}"
+    if left:
+        hint = "`ddptui clean` ends what has stayed" if target.has_ended else "`ddptui stacks` shows where it is"
+        return f"{target.run.tag}: {end}; still alive: {left}; {hint}"
+    aside = (
+        "" if target.is_written else "; how it ended is not written yet: the disk is full, or its supervisor is gone"
+    )
+    return f"{target.run.tag}: {end}, nothing of it is left{aside}"
 
 
 def _describe_process(process: StrayProcess) -> str:

@@ -216,9 +216,10 @@ def effective_outcome(
         return said
     stopping = state is RunState.STOPPING
     outcome = decide_final(exits, is_stop_requested=stopping, is_anything_left=is_runner_alive) if exits else None
-    if outcome is not None:
+    is_unwritten = bool(is_disk_full and is_supervisor_alive)  # its word is missing, not the run
+    if outcome is not None and not (is_unwritten and outcome.state is RunState.LOST):
         return outcome
-    if is_disk_full and is_supervisor_alive:
+    if is_unwritten:
         return Outcome(state=state, reason=f"disk full: what is shown is {_in_words(age_s)} old")
     if is_runner_alive:
         return said if said.reason else Outcome(state=state, reason="the run goes on without its supervisor")

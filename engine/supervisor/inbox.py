@@ -1,4 +1,7 @@
-"""The commands that wait in ``.ddptui/commands``, and the answers to them."""
+"""The commands that wait in ``.ddptui/commands``, and the answers to them.
+
+Both are JSON files; where the disk has no room for one it is spelled in the names of empty files (``engine.spelled``).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 
 from engine.core.commands import Reply
 from engine.ownership import RefusedFileError, read_own_json
+from engine.spelled import find_spelled, is_spelled, read_spelled, remove_files, spell
 from engine.store import ResultsPaths
 from engine.supervisor.writer import Log, PatientWriter
 
@@ -19,10 +23,10 @@ _REPLY_KEPT_S = 600.0
 
 @dataclass(frozen=True)
 class Message:
-    """One command file: its id is its name, its order by name is the order in time. ``value`` None: no JSON object."""
+    """One command: its order by id is the order in time. ``value`` None: no JSON object."""
 
     id: str
-    path: Path
+    paths: tuple[Path, ...]
     value: dict[str, Any] | None
 
 
@@ -41,65 +45,90 @@ class Inbox:
         self._writer = writer
         self._log = log
         self._ignored: set[str] = set()
-        self._answered: dict[str, Path] = {}
+        self._answered: dict[str, tuple[Path, ...]] = {}
 
     def pending(self) -> list[Message]:
         """Return the commands that were not carried out yet, oldest first; those of other users are ignored."""
         self._remove_answered()
         messages = []
-        for name in self._names():
-            message_id = name.removesuffix(".json")
-            path = self._commands / name
-            if (self._replies / name).exists():  # a supervisor that was killed between its reply and here
-                self._answered[message_id] = path
+        for message_id, names in self._waiting().items():
+            paths = tuple(self._commands / name for name in names)
+            if self._has_reply(message_id):  # a supervisor that was killed between its reply and here
+                self._answered[message_id] = paths
                 continue
             try:
-                messages.append(Message(message_id, path, read_own_json(path)))
+                messages.append(Message(message_id, paths, self._read(names)))
             except RefusedFileError as error:
-                self._ignored.add(name)
-                self._log.write(f"ignored the command {name}: it {error}")
+                self._ignored.add(message_id)
+                self._log.write(f"ignored the command {names[0]}: it {error}")
         self._remove_answered()
         return messages
 
     def has_pending(self) -> bool:
         """Whether a command waits; reads no file."""
-        return bool(self._names())
+        return bool(self._waiting())
 
     def answer(self, message: Message, reply: Reply) -> None:
-        """Write the reply (now or, on a full disk, later), then remove the command."""
-        self._writer.put(self._replies / message.path.name, reply.model_dump())
-        self._answered[message.id] = message.path
+        """Write the reply (on a full disk spelled in names, or later), then remove the command."""
+        path, value = self._reply(message.id), reply.model_dump()
+        has_no_room = not self._writer.put(path, value) and self._writer.is_pending(path)
+        if has_no_room and self._writer.is_waiting_for_room and spell(self._replies, message.id, value):
+            self._writer.forget(path)
+        self._answered[message.id] = message.paths
         self._remove_answered()
 
     def clean(self, now_s: float) -> None:
-        """Remove replies that nobody fetched.
+        """Remove replies that nobody fetched, and parts of commands whose sender was killed.
 
         Args:
             now_s: Unix seconds.
         """
         try:
-            with os.scandir(self._replies) as entries:
-                old = [entry.path for entry in entries if now_s - entry.stat().st_mtime > _REPLY_KEPT_S]
-            for path in old:
-                os.unlink(path)
+            old = _old_files(self._replies, now_s)
+            torn = [path for path in _old_files(self._commands, now_s) if is_spelled(path.name)]
         except OSError:
             return  # no folder yet, or somebody else removed it
+        remove_files([*old, *torn])
 
-    def _names(self) -> list[str]:
-        try:
-            names = os.listdir(self._commands)
-        except OSError:
-            return []
-        wanted = (name for name in names if name.endswith(".json") and not name.startswith("."))
-        return sorted(n for n in wanted if n not in self._ignored and n.removesuffix(".json") not in self._answered)
+    def _waiting(self) -> dict[str, list[str]]:
+        """The names of the files of each command, by its id, in the order of time."""
+        names = _list(self._commands)
+        found = {name.removesuffix(".json"): [name] for name in names if name.endswith(".json") and name[0] != "."}
+        found = find_spelled(names) | found
+        left_out = self._ignored | self._answered.keys()
+        return {message_id: found[message_id] for message_id in sorted(found) if message_id not in left_out}
+
+    def _read(self, names: list[str]) -> dict[str, Any] | None:
+        if is_spelled(names[0]):
+            return read_spelled(self._commands, names)
+        return read_own_json(self._commands / names[0])
+
+    def _reply(self, message_id: str) -> Path:
+        return self._replies / f"{message_id}.json"
+
+    def _has_reply(self, message_id: str) -> bool:
+        return self._reply(message_id).exists() or message_id in find_spelled(_list(self._replies))
 
     def _remove_answered(self) -> None:
-        for message_id, path in list(self._answered.items()):
-            if self._writer.is_pending(self._replies / path.name):
+        for message_id, paths in list(self._answered.items()):
+            if self._writer.is_pending(self._reply(message_id)):
                 continue
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                self._ignored.add(path.name)
-                self._log.write(f"cannot remove the command {path.name}, ignoring it: {error.strerror or error}")
+            for path in paths:
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:
+                    self._ignored.add(message_id)
+                    self._log.write(f"cannot remove the command {path.name}, ignoring it: {error.strerror or error}")
             del self._answered[message_id]
+
+
+def _list(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _old_files(folder: Path, now_s: float) -> list[Path]:
+    with os.scandir(folder) as entries:
+        return [Path(entry.path) for entry in entries if now_s - entry.stat().st_mtime > _REPLY_KEPT_S]

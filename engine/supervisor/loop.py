@@ -159,7 +159,7 @@ class Supervisor:
             case Retry():
                 return self._retry(command)
             case Hold():
-                return self._change_queue(self._queue.held(command.is_held), _hold_message(command, self._queue))
+                return self._hold(command)
             case Move():
                 return self._move(command)
             case Delete():
@@ -220,6 +220,13 @@ class Supervisor:
         for entry in entries:
             self._statuses.queued(self._paths(entry), queued_s=now_s)
         return reply
+
+    def _hold(self, command: Hold) -> Reply:
+        """Takes effect on a full disk too: then it is written later."""
+        self._queue = self._queue.held(command.is_held)
+        is_written = self._save_queue()
+        aside = "" if is_written else "; this is written down once there is room for it"
+        return Reply(ok=True, message=_hold_message(command, self._queue) + aside)
 
     def _move(self, command: Move) -> Reply:
         waiting = {entry.key for entry in self._queue.waiting}
@@ -328,8 +335,9 @@ class Supervisor:
             raise FileNotFoundError(errno.ENOENT, "its folder was deleted", str(path))
         write_json(path, value)
 
-    def _save_queue(self) -> None:
-        self._writer.put(self._results.queue, self._queue.to_json())
+    def _save_queue(self) -> bool:
+        """Write it, now or later; return whether it is written."""
+        return self._writer.put(self._results.queue, self._queue.to_json())
 
     def _state(self, entry: QueueEntry) -> RunState | None:
         paths = self._paths(entry)

@@ -80,6 +80,11 @@ class PatientWriter:
         """What was put and could not be written yet."""
         return self._pending.get(path)
 
+    def forget(self, path: Path) -> None:
+        """Do not try to write ``path`` again: what it should say was said in another way."""
+        self._pending.pop(path, None)
+        self._complained.discard(path)
+
     def put(self, path: Path, value: dict[str, Any]) -> bool:
         """Replace ``path`` by ``value``, now or later; return whether it is written."""
         self._pending.pop(path, None)

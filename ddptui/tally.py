@@ -77,7 +77,7 @@ class Tally:
         self._clock_s: float | None = None  # up to here time is accounted for
         self._figures: dict[str, Figure] = {}
         self._figures_s = -math.inf
-        self._losses: list[Figure] = []
+        self._losses: list[tuple[int, Figure]] = []
         self._window_s = 0.0
         self._train_s = 0.0
         self._eval_s = 0.0
@@ -131,14 +131,16 @@ class Tally:
             self._begin_window()
         self._write_figures(self.step, time_s)
 
-    def _read_losses(self) -> dict[str, float]:
-        losses = [float(loss) for loss in self._losses]
+    def _read_losses(self) -> dict[str, Any]:
+        by_step = [(step, float(loss)) for step, loss in self._losses]
+        losses = [loss for _, loss in by_step]
         if not losses:
             return {}
         loss = sum(losses) / len(losses)
         self._epoch_losses += loss * self._num_steps
         self._num_epoch_losses += self._num_steps
-        return {"loss": loss, "loss_last": losses[-1], "loss_min": min(losses), "loss_max": max(losses)}
+        figures = {"loss": loss, "loss_last": losses[-1], "loss_min": min(losses), "loss_max": max(losses)}
+        return figures | _describe_nonfinite(by_step)
 
     def finish(self, time_s: float, usage: Mapping[str, Any]) -> None:
         """Say that the program came to its end.
@@ -193,8 +195,8 @@ class Tally:
             self._epoch_samples += samples
         if loss is not None:
             if isinstance(loss, Later):  # of those the last one counts
-                self._losses = [one for one in self._losses if not isinstance(one, Later)]
-            self._losses.append(loss)
+                self._losses = [one for one in self._losses if not isinstance(one[1], Later)]
+            self._losses.append((self.step, loss))
         self._gather(rest)
         self._end_window(time_s, may_go_on=step is not None)
 
@@ -325,6 +327,16 @@ class Tally:
         self._num_epoch_losses = 0
         self._epoch_train_s = 0.0
         self._epoch_eval_s = 0.0
+
+
+def _describe_nonfinite(by_step: list[tuple[int, float]]) -> dict[str, Any]:
+    """At which step a loss was no number first, what it was, and at how many steps of this line."""
+    wrong = [(step, loss) for step, loss in by_step if not math.isfinite(loss)]
+    if not wrong:
+        return {}
+    step, loss = wrong[0]
+    what = "NaN" if math.isnan(loss) else "infinite"
+    return {"nonfinite": {"step": step, "what": what, "num_steps": len({step for step, _ in wrong})}}
 
 
 def _count(figures: Mapping[str, Any], name: str) -> int | None:

@@ -31,6 +31,7 @@ from engine.core.state import RunState, is_terminal
 from engine.launchers.agent import AgentPlan, Host, plan_agent
 from engine.launchers.local import HELD_SIGNALS
 from engine.launchers.torchrun import WORKER_MODULE
+from engine.life_signs import BeatSigns, ScriptSigns, Signs
 from engine.machine import (
     allowed_cores,
     count_memory_kills,
@@ -73,11 +74,13 @@ class Ladder:
         self._kill_agent_s: float | None = None
         self.is_stopping = False
         self.is_timed_out = False
+        self.refusal = ""
 
-    def stop(self, now_s: float, *, is_timeout: bool = False) -> None:
-        """The run was told to stop (by its user or by its time limit)."""
-        self.is_stopping = not is_timeout
+    def stop(self, now_s: float, *, is_timeout: bool = False, refusal: str = "") -> None:
+        """The run was told to stop: by its user, by its time limit, or for what it has said (``refusal``)."""
+        self.is_stopping = not is_timeout and not refusal
         self.is_timed_out = is_timeout
+        self.refusal = refusal
         self._kill_ranks_s = now_s + self._grace_s
 
     def end_now(self, now_s: float) -> None:
@@ -92,7 +95,7 @@ class Ladder:
     @property
     def is_told(self) -> bool:
         """Whether the run was told to stop."""
-        return self.is_stopping or self.is_timed_out
+        return self.is_stopping or self.is_timed_out or bool(self.refusal)
 
     def must_kill_ranks(self, now_s: float) -> bool:
         """Whether the time has come to kill the ranks; True once."""
@@ -153,10 +156,11 @@ class NodeRunner:
             worker=worker,
         )
         self._ladder = Ladder(min(float(os.environ.get("DDPTUI_GRACE_S", GRACE_S)), GRACE_S))
+        self._signs = self._make_signs()
         self._hang = NodeHang(
             self._files,
             node_rank,
-            beats=self._beats,
+            signs=self._signs,
             ranks=self._plan.ranks,
             rule=self._spec.config.hang_rule,
             first_step=whole_or(told, "resumed_from_step", 0),
@@ -196,6 +200,11 @@ class NodeRunner:
             world_size=self._world_size,
             started_s=time.time(),
         )
+
+    def _make_signs(self) -> Signs:
+        if self._spec.config.script is None:
+            return BeatSigns(self._files, self._beats, self._plan.ranks)
+        return ScriptSigns(self._files, self._plan.ranks)
 
     def _make_beats_folder(self) -> None:
         """Make the folder; one that somebody else has put there is not used.
@@ -261,6 +270,9 @@ class NodeRunner:
             self._ladder.stop(now_s, is_timeout=not self._wakeup.is_told_to_stop)
             resume(find_tagged(self._marks))
             agent.terminate()
+        elif not self._ladder.is_told and (refusal := self._refuse()):
+            self._ladder.stop(now_s, refusal=refusal)
+            agent.terminate()
         elif self._hang.end_reason and not self._ladder.is_told:
             self._ladder.end_now(now_s)
         elif not (self._files.root.is_dir() and self._paths.run.exists()):
@@ -274,6 +286,15 @@ class NodeRunner:
         if self._ladder.must_kill_agent(now_s):
             agent.kill()
 
+    def _refuse(self) -> str:
+        """Why what a program has logged must not go on, or ""."""
+        found = self._signs.nonfinite
+        if found is None or self._spec.config.on_nonfinite != "stop":
+            return ""
+        reason = f"loss is {found.what} at step {found.step}"
+        self._record.note_error(found.rank, "NonFiniteLossError", reason, self._beats)
+        return reason
+
     def _find_reason(self, exit_code: int) -> str:
         if exit_code == 0:
             return self._find_early_leaver()
@@ -281,8 +302,8 @@ class NodeRunner:
             return f"timeout: not finished after {self._spec.config.timeout:g} s"
         if self._ladder.is_stopping:
             return ""  # who wanted it is not known here
-        if self._hang.end_reason:
-            return self._hang.end_reason
+        if self._ladder.refusal or self._hang.end_reason:
+            return self._ladder.refusal or self._hang.end_reason
         kills = count_memory_kills()
         is_out_of_memory = kills is not None and self._memory_kills is not None and kills > self._memory_kills
         return self._record.find_reason(

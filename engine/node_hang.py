@@ -8,24 +8,20 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from engine.core.errors import DdptuiError
-from engine.core.events import decode_line
-from engine.core.fields import number, text, whole
-from engine.core.hang_rule import HangRule, HangWatch, Silence, Whereabouts
+from engine.core.fields import text, whole
+from engine.core.hang_rule import HangRule, HangWatch, Silence
+from engine.life_signs import Signs
 from engine.node_record import NodeRecord
 from engine.rank_stacks import Stack, look_at, take_stacks
 from engine.store import AttemptPaths, ResultsPaths, read_json, write_json
-from engine.tail import Beat, Tail, read_beat
 from engine.wake import ensure_supervisor, results_of
 
 __all__ = ["NodeHang"]
 
-_NUM_STEP_LINES = 64
-"""The median is that of the newest lines: about a quarter of a minute."""
 _PATIENCE_S = 5.0
 """So often it is seen to that a supervisor lives who decides what follows."""
 
@@ -36,7 +32,7 @@ class NodeHang:
     Args:
         files: of the attempt.
         node_rank: which node.
-        beats: the folder of the beats.
+        signs: of life of the ranks.
         ranks: of this node.
         rule: of the run.
         first_step: that this attempt begins with.
@@ -50,7 +46,7 @@ class NodeHang:
         files: AttemptPaths,
         node_rank: int,
         *,
-        beats: Path,
+        signs: Signs,
         ranks: list[int],
         rule: HangRule,
         first_step: int,
@@ -58,11 +54,9 @@ class NodeHang:
         self.end_reason = ""
         self._files = files
         self._node_rank = node_rank
-        self._beats = beats
+        self._signs = signs
         self._ranks = ranks
         self._watch = HangWatch(rule, first_step)
-        self._steps = Tail(files.events(ranks[0]))
-        self._step_times_s: list[float] = []
         self._claim: dict[str, Any] | None = None
         self._claimed_s = 0.0
         self._answered: int | None = None
@@ -75,36 +69,18 @@ class NodeHang:
             record: knows who they are.
             agent_pid: of torchrun.
         """
-        self._read_steps()
-        beats = self._read_beats()
-        known = {rank: beat for rank, beat in beats.items() if rank not in record.exits}
-        places = {rank: Whereabouts(step=b.step, phase=b.phase, mono_s=b.mono_s) for rank, b in known.items()}
-        silence = self._watch.look(now_s, places or self._last_places(beats), self._step_times_s)
+        self._signs.look(now_s)
+        # Of ranks that have all ended torchrun should take note: it is watched, too.
+        known = [rank for rank in self._signs.places if rank not in record.exits]
+        places = {rank: self._signs.whereabouts(rank, is_over=not known) for rank in known or list(self._signs.places)}
+        silence = self._watch.look(now_s, places, self._signs.times_s)
         self._say(silence, now_s)
         order = _read_order(self._files.hang_order)
         wanted = whole(order, "collect")
         if wanted is not None and wanted != self._answered:
             self._answered = wanted
-            self._collect(wanted, now_s, beats, record, agent_pid)
+            self._collect(wanted, now_s, record, agent_pid)
         self.end_reason = text(order, "end") or ""
-
-    def _last_places(self, beats: Mapping[int, Beat]) -> dict[int, Whereabouts]:
-        """Of ranks that have all ended: torchrun should, too."""
-        return {rank: Whereabouts(step=b.step, phase="done", mono_s=b.mono_s) for rank, b in beats.items()}
-
-    def _read_beats(self) -> dict[int, Beat]:
-        found = {rank: read_beat(self._beats / f"rank{rank}") for rank in self._ranks}
-        return {rank: beat for rank, beat in found.items() if beat is not None}
-
-    def _read_steps(self) -> None:
-        for line in self._steps.read():
-            event = decode_line(line) or {}
-            if event.get("kind") != "step":
-                continue
-            window_s, num_steps = number(event, "window_s"), whole(event, "num_steps")
-            if window_s is not None and num_steps:
-                self._step_times_s.append(window_s / num_steps)
-        del self._step_times_s[:-_NUM_STEP_LINES]
 
     def _say(self, silence: Silence | None, now_s: float) -> None:
         """Write down that the ranks are silent, or take it back; a full disk is tried again with the next look."""
@@ -123,19 +99,19 @@ class NodeHang:
             self._claimed_s = now_s
             _wake_supervisor(self._files)
 
-    def _collect(self, order: int, now_s: float, beats: Mapping[int, Beat], record: NodeRecord, agent_pid: int) -> None:
+    def _collect(self, order: int, now_s: float, record: NodeRecord, agent_pid: int) -> None:
         alive = {rank: pid for rank, pid in record.running.items() if rank in self._ranks}
         looks = {rank: look_at(pid) for rank, pid in alive.items()}  # before anything is asked of them
         stacks = take_stacks(alive, {rank: self._files.stack(rank) for rank in alive})
         ranks: dict[str, Any] = {}
         for rank in self._ranks:
-            beat, rank_exit, look = beats.get(rank), record.exits.get(rank), looks.get(rank)
+            place, rank_exit, look = self._signs.places.get(rank), record.exits.get(rank), looks.get(rank)
             stack = stacks.get(rank, Stack())
             ranks[str(rank)] = {
                 "pid": record.pids.get(rank),
-                "step": None if beat is None else beat.step,
-                "phase": None if beat is None else beat.phase,
-                "quiet_s": None if beat is None else max(now_s - beat.mono_s, 0.0),
+                "step": None if place is None else place.step,
+                "phase": None if place is None else place.phase,
+                "quiet_s": None if place is None else max(now_s - place.mono_s, 0.0),
                 "state": "gone" if look is None else look.state,
                 "wchan": "" if look is None else look.wchan,
                 "exit_code": None if rank_exit is None else rank_exit.exit_code,

@@ -176,6 +176,21 @@ class NodeRecord:
                     write_json(self._files.error(rank), error)
             spare.unlink(missing_ok=True)
 
+    def note_error(self, rank: int, name: str, message: str, beats: Path) -> None:
+        """Write down what a rank is ended for: it has said so itself, and does not raise it.
+
+        Args:
+            rank: which.
+            name: of the error.
+            message: one line.
+            beats: where it goes on a full disk.
+        """
+        value = {"type": name, "message": message, "is_peer_error": False, "time_s": time.time()}
+        for path in (self._files.error(rank), self._files.spare_error(beats, rank)):
+            with contextlib.suppress(OSError):
+                write_json(path, value)
+                return
+
     def write_env(self, fields: dict[str, Any]) -> None:
         """Write the env file."""
         write_json(self._files.env(self._node_rank), fields)

@@ -103,7 +103,10 @@ class AttemptPaths:
         return self.root / "events" / f"node{node_rank}.jsonl"
 
     def error(self, rank: int) -> Path:
-        """Written by a rank that raised: type, message, file, line, traceback, is_peer_error, time_s."""
+        """Written by a rank that raised: type, message, file, line, traceback, is_peer_error, time_s.
+
+        By its node runner where a user's program has logged a loss that is none, and is ended for it.
+        """
         return self.root / "errors" / f"rank{rank}.json"
 
     def stack(self, rank: int) -> Path:

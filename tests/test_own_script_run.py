@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from node_jobs import running
+from node_jobs import running, until
 
+from engine.core.dossier import make_dossier
 from engine.core.metrics import RunFold
+from engine.store import read_json, write_json
 from engine.tail import read_events
 
 PROGRAM = """
@@ -63,6 +65,53 @@ def test_a_program_with_an_engine_of_its_own_runs_on_two_ranks_and_is_measured(t
         assert summary["final"]["train_loss"] is not None
         assert run.progress().num_epochs == 2
         assert any(event and event.get("of_rank_1") == 7 for event in read_events(job.files.events(1)))
+
+
+LOGS = """
+import os, sys, time
+import ddptui
+rank = int(os.environ["RANK"])
+def wait_for_a_server():
+    while True:
+        time.sleep(0.05)
+for step in range(400):
+    if sys.argv[1] == "hang" and step == 30:
+        wait_for_a_server()
+    ddptui.log(loss=float("nan") if sys.argv[1] == "nan" and step >= 17 and rank == 1 else 1.0, samples=4)
+    time.sleep(0.05)
+"""
+
+
+@pytest.mark.slow
+def test_a_program_that_stops_logging_is_silent_and_its_stacks_say_where(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(LOGS)
+    with running(tmp_path, script="train.py", args=["hang"], hang_after=3) as job:
+        job.start()
+        until(job.files.hang(0).exists)
+        claim = read_json(job.files.hang(0)) or {}
+        assert (claim["limit_s"], claim["sign"]) == (3.0, "log line")
+        write_json(job.files.hang_order, {"collect": 1})
+        until(job.files.node_dossier(0).exists)
+        part = read_json(job.files.node_dossier(0)) or {}
+        dossier = make_dossier({0: part}, claims=[claim], exits={}, missing=[])
+        assert all("in wait_for_a_server" in rank["stack"] for rank in dossier["ranks"])
+        assert all(0 < rank["step"] < 30 for rank in dossier["ranks"])
+        assert dossier["reason"].startswith("no log line for ")
+        assert "ranks 0 and 1 are stuck in its own code (train.py:7 in wait_for_a_server)" in dossier["reason"]
+        write_json(job.files.hang_order, {"collect": 1, "end": dossier["reason"]})
+        assert job.exit()["reason"] == dossier["reason"]
+
+
+@pytest.mark.slow
+def test_a_program_that_logs_a_loss_which_is_no_number_is_ended_where_that_is_wished(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(LOGS)
+    with running(tmp_path, script="train.py", args=["nan"], on_nonfinite="stop") as job:
+        job.start()
+        end = job.exit()
+        assert (end["reason"], end["stopped"]) == ("loss is NaN at step 17", False)
+        assert end["exit_code"] != 0
+        error = read_json(job.files.error(1)) or {}
+        assert (error["type"], error["message"]) == ("NonFiniteLossError", "loss is NaN at step 17"), "no restart"
 
 
 @pytest.mark.slow

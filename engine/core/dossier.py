@@ -50,6 +50,7 @@ def make_dossier(
     is_moving = not claims and quiet_s is not None and quiet_s < MOVING_S
     verdict = _MOVING if is_moving else judge([_look(rank) for rank in ranks], agents)
     median_s = next((found for one in claims if (found := number(one, "median_s")) is not None), None)
+    sign = text(claim, "sign") or "step"
     unanswered = ", ".join(map(str, sorted(missing)))
     sentence = verdict.sentence + (f" (node {unanswered} did not answer)" if missing else "")
     return {
@@ -61,7 +62,8 @@ def make_dossier(
         "median_s": median_s,
         "kind": verdict.kind,
         "verdict": sentence,
-        "reason": hang_reason(quiet_s, median_s, verdict, sentence),
+        "sign": sign,
+        "reason": hang_reason(quiet_s, median_s, verdict, sentence, sign=sign),
         "blamed_ranks": verdict.ranks,
         "missing_nodes": sorted(missing),
         "agents": {str(node_rank): mapping(part, "agent") for node_rank, part in sorted(parts.items())},
@@ -69,9 +71,11 @@ def make_dossier(
     }
 
 
-def hang_reason(quiet_s: float | None, median_s: float | None, verdict: Verdict, sentence: str = "") -> str:
+def hang_reason(
+    quiet_s: float | None, median_s: float | None, verdict: Verdict, sentence: str = "", *, sign: str = "step"
+) -> str:
     """Return the reason as one line: ``no step for 12 s (median 0.02 s): rank 1 is stopped (SIGSTOP) at step 340``."""
-    times = "no step" if quiet_s is None else f"no step for {_seconds(quiet_s)}"
+    times = f"no {sign}" if quiet_s is None else f"no {sign} for {_seconds(quiet_s)}"
     if median_s is not None:
         times += f" (median {_seconds(median_s)})"
     line = f"{times}: {sentence or verdict.sentence}"
@@ -129,7 +133,8 @@ def _rule_lines(dossier: Mapping[str, Any]) -> list[str]:
     if limit_s is None:
         return ["asked for by a person: no rule has fired"]
     median_s = number(dossier, "median_s")
-    of_steps = "no step was measured yet" if median_s is None else f"median step {_seconds(median_s)}"
+    sign = text(dossier, "sign") or "step"
+    of_steps = f"no {sign} was measured yet" if median_s is None else f"median {sign} {_seconds(median_s)}"
     quiet = "n/a" if quiet_s is None else _seconds(quiet_s)
     what = {"wait": "the run is left as it is", "end": "the attempt is ended"}.get(text(dossier, "on_hang") or "", "")
     hang_after = dossier.get("hang_after")

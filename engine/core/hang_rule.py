@@ -23,6 +23,8 @@ MEDIANS = 50.0
 PAUSES = 3.0
 """What a run has come through once, it may come through again: a slow disk, a full evaluation batch."""
 MIN_MEASURED_STEPS = 3
+MIN_MEASURED_LINES = 10
+"""Of a user's own program, which may log as seldom as it likes: with fewer lines nothing is known of it."""
 LONGEST_LOOK_S = 5.0
 """One look later than this tells of a machine that slept, or of us: only so much of it counts as silence."""
 
@@ -50,11 +52,13 @@ class Silence:
         quiet_s: seconds that were watched.
         limit_s: that it may take.
         median_s: of a step of this run; None before enough of them were measured.
+        sign: what did not come: step, or log line.
     """
 
     quiet_s: float
     limit_s: float
     median_s: float | None
+    sign: str = "step"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +69,18 @@ class HangRule:
         seconds: that were given; None for ``auto`` and ``never``.
         is_never: nothing counts as a hang.
         is_compiled: whether the model is compiled, which takes minutes at odd times.
+        is_script: whether a user's own program runs: its log lines stand where our worker has steps.
     """
 
     seconds: float | None = None
     is_never: bool = False
     is_compiled: bool = False
+    is_script: bool = False
+
+    @property
+    def min_measured(self) -> int:
+        """Times that must have been measured before their median counts."""
+        return MIN_MEASURED_LINES if self.is_script else MIN_MEASURED_STEPS
 
     def limit_s(self, kind: Kind, median_s: float | None, longest_pause_s: float) -> float | None:
         """Return how long a run may give no sign of life; None for ever.
@@ -79,7 +90,7 @@ class HangRule:
             median_s: of its steps; None where too few were measured.
             longest_pause_s: the longest silence in work of this kind that it has come through.
         """
-        if self.is_never:
+        if self.is_never or (self.is_script and self.seconds is None and median_s is None):
             return None
         if kind == "startup":
             return max(STARTUP_S, self.seconds or 0.0)
@@ -87,11 +98,12 @@ class HangRule:
             return self.seconds
         if median_s is None:
             return STARTUP_S
-        floor_s = PAUSE_FLOOR_S if kind == "pause" or self.is_compiled else STEP_FLOOR_S
+        is_patient = kind == "pause" or self.is_compiled or self.is_script  # nobody knows when a program evaluates
+        floor_s = PAUSE_FLOOR_S if is_patient else STEP_FLOOR_S
         return max(floor_s, MEDIANS * median_s, PAUSES * longest_pause_s)
 
 
-def parse_hang_after(value: str | float, *, is_compiled: bool = False) -> HangRule:
+def parse_hang_after(value: str | float, *, is_compiled: bool = False, is_script: bool = False) -> HangRule:
     """Read ``auto``, ``never``, a number of seconds, ``30 s``, ``2 min``, ``1 h``.
 
     Raises:
@@ -100,7 +112,7 @@ def parse_hang_after(value: str | float, *, is_compiled: bool = False) -> HangRu
     if isinstance(value, str):
         word = value.strip().lower()
         if word in ("auto", "never"):
-            return HangRule(is_never=word == "never", is_compiled=is_compiled)
+            return HangRule(is_never=word == "never", is_compiled=is_compiled, is_script=is_script)
         found = _TIME.fullmatch(word)
         unit = found and (found[2] if found[2] in _UNITS else found[2].removesuffix("s"))
         if found is None or unit not in _UNITS:
@@ -108,7 +120,7 @@ def parse_hang_after(value: str | float, *, is_compiled: bool = False) -> HangRu
         value = float(found[1]) * _UNITS[unit]
     if not 0 < value < float("inf"):
         raise ValueError('must be a number of seconds above 0; "never" switches it off')
-    return HangRule(seconds=float(value), is_compiled=is_compiled)
+    return HangRule(seconds=float(value), is_compiled=is_compiled, is_script=is_script)
 
 
 def kind_of(ranks: Sequence[Whereabouts], first_step: int) -> Kind:
@@ -155,13 +167,14 @@ class HangWatch:
             self._ranks, self._quiet_s, self._is_silent = dict(ranks), 0.0, False
             return None
         self._quiet_s += passed_s
-        median_s = median(step_times_s) if len(step_times_s) >= MIN_MEASURED_STEPS else None
+        median_s = median(step_times_s) if len(step_times_s) >= self._rule.min_measured else None
         kind = kind_of(list(ranks.values()), self._first_step)
         limit_s = self._rule.limit_s(kind, median_s, self._longest_s.get(kind, 0.0))
         self._is_silent = limit_s is not None and self._quiet_s >= limit_s
         if limit_s is None or not self._is_silent:
             return None
-        return Silence(quiet_s=self._quiet_s, limit_s=limit_s, median_s=median_s)
+        sign = "log line" if self._rule.is_script else "step"
+        return Silence(quiet_s=self._quiet_s, limit_s=limit_s, median_s=median_s, sign=sign)
 
     def _note_pause(self) -> None:
         """Remember what was come through; a hang that somebody has ended by hand teaches nothing."""

@@ -18,14 +18,15 @@ PLACEHOLDERS = ("world_size", "nodes", "seed", "repeat", "attempt", "run_dir")
 SCRIPT_KEYS = frozenset(
     {"script", "args", "tensorboard", "world_size", "nodes", "launcher", "device", "cores_per_rank", "epochs", "stop"}
     | {"seed", "seed_policy", "max_restarts", "timeout", "python", "env", "setup"}
+    | {"hang_after", "on_hang", "on_nonfinite"}
 )
 """Keys of a run that mean something to a script."""
 
 TRAINING_KEYS = frozenset(
     {"augment", "backend", "channels_last", "compile", "data_root", "dataset", "dataset_args", "dataset_size"}
     | {"ddp", "dp", "evaluate_every", "evaluation", "fsdp", "global_batch_size", "gradient_accumulation_steps"}
-    | {"hang_after", "local_batch_size", "long_tail", "loss", "loss_args", "lr_scaling", "metrics", "model"}
-    | {"model_args", "normalise", "on_disk_full", "on_hang", "on_nonfinite", "optimizer", "partition"}
+    | {"local_batch_size", "long_tail", "loss", "loss_args", "lr_scaling", "metrics", "model"}
+    | {"model_args", "normalise", "on_disk_full", "optimizer", "partition"}
     | {"partition_args", "pipeline", "precision", "resize", "rpc_pipeline", "scheduler", "slow", "snapshot"}
     | {"strategy", "synthetic", "validation", "weights"}
 )

@@ -305,13 +305,15 @@ class RunConfig(Strict):
     """A run hangs when no rank gives a sign of life for so long: seconds, ``30 s``, ``2 min``, ``never``, or ``auto``:
     120 s in steps, 600 s beside them (evaluation, snapshots; in steps too with ``compile``), or 50 median steps of this
     run, or three times the longest pause it has come through, whichever is most. Start-up, the first step included, has
-    30 minutes (or this, where it is more)."""
+    30 minutes (or this, where it is more). With ``script`` a sign of life is a line that it logs, and it is ``never``
+    unless you give it; ``auto`` then begins after ten lines, with 600 s."""
     on_hang: Literal["end", "wait"] = "end"
     """What follows once the stacks of all ranks are written down: end the attempt (and restart, see ``max_restarts``),
     or wait, in the state stalled, until somebody ends it or it goes on."""
     on_nonfinite: Literal["warn", "stop"] = "warn"
     """A loss that is NaN or infinite: ``warn`` says so and goes on; ``stop`` ends all ranks after the same step, as
-    failed and without a restart. What a run computes until then is the same, so the id of the run does not know it."""
+    failed and without a restart; with ``script`` it is a logged ``loss``, and SIGTERM follows within two seconds. What
+    a run computes until then is the same, so the id of the run does not know it."""
     on_disk_full: Literal["continue", "stop"] = "continue"
     """No room for event lines or snapshots (disk full, quota, read-only): ``continue`` goes on training without them
     and says what was lost; ``stop`` ends all ranks after the same step, to be resumed once there is room."""
@@ -332,7 +334,7 @@ class RunConfig(Strict):
     @property
     def hang_rule(self) -> HangRule:
         """``hang_after`` as a value."""
-        return parse_hang_after(self.hang_after, is_compiled=self.compile)
+        return parse_hang_after(self.hang_after, is_compiled=self.compile, is_script=self.script is not None)
 
     @field_validator("env")
     @classmethod
@@ -344,9 +346,10 @@ class RunConfig(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _script_has_no_strategy(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("script") is not None and "strategy" not in values:
-            return {**values, "strategy": SCRIPT}
+    def _script_has_defaults_of_its_own(cls, values: Any) -> Any:
+        """No strategy, and no rule about hangs unless asked for: it may log as seldom as it likes."""
+        if isinstance(values, dict) and values.get("script") is not None:
+            return {"strategy": SCRIPT, "hang_after": "never", **values}
         return values
 
     @property

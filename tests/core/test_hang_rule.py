@@ -146,3 +146,18 @@ def test_a_machine_that_slept_has_not_hung():
 def test_without_a_floor_a_given_time_is_taken_at_its_word():
     assert Watched(HangRule(seconds=3.0), steps=()).look(at(9), seconds=4).limit_s == 3.0
     assert Watched(HangRule(is_never=True)).look(at(9), seconds=5000) is None
+
+
+def test_of_a_program_of_the_users_auto_knows_nothing_before_ten_lines_and_is_patient_then():
+    auto = HangRule(is_script=True)
+    assert Watched(auto, steps=(0.02,) * 9).look(at(9, ""), seconds=5000) is None
+    run = Watched(auto, steps=(0.02,) * 10)
+    assert run.look(at(9, ""), seconds=int(PAUSE_FLOOR_S)) is None, "it may evaluate"
+    assert run.look(at(9, "")).sign == "log line"
+    assert auto.limit_s("step", 20.0, 0.0) == 1000.0
+
+
+def test_a_given_time_holds_for_a_program_too_once_it_has_logged_twice():
+    rule = parse_hang_after("30 s", is_script=True)
+    assert Watched(rule, steps=()).look(at(0, ""), seconds=1500) is None
+    assert Watched(rule, steps=()).look(at(1, ""), seconds=32).limit_s == 30.0

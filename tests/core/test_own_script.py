@@ -89,6 +89,17 @@ def test_only_what_ends_by_a_number_of_steps_can_stop_a_script() -> None:
     assert plan(HEAD + "stop = { steps = 20 }\n").runs[0].config.stop.steps == 20
 
 
+def test_rules_about_hangs_and_losses_go_with_a_script_when_they_are_asked_for() -> None:
+    plain = plan(HEAD).runs[0]
+    assert plain.config.hang_rule.is_never, "it may log as seldom as it likes"
+    asked = plan(HEAD + 'hang_after = "30 s"\non_hang = "wait"\non_nonfinite = "stop"\n').runs[0]
+    rule = asked.config.hang_rule
+    assert (rule.seconds, rule.is_script, asked.config.on_hang, asked.config.on_nonfinite) == (30, True, "wait", "stop")
+    assert asked.id == plain.id
+    (problem,) = problems_of(HEAD + 'on_disk_full = "stop"\n')
+    assert "on_disk_full does not go with script" in problem
+
+
 def test_every_key_of_a_run_is_known_to_go_with_a_script_or_not() -> None:
     assert set(RunConfig.model_fields) == SCRIPT_KEYS | TRAINING_KEYS
     assert not SCRIPT_KEYS & TRAINING_KEYS

@@ -56,6 +56,17 @@ def test_a_thousand_calls_a_second_make_about_four_lines_a_second_and_lose_no_sa
     assert len(program.of("metric")) <= len(steps)
 
 
+def test_a_line_says_at_which_step_a_loss_was_no_number_first() -> None:
+    program = Program()
+    for step in range(200):
+        program.log(0.01, samples=1, loss=math.inf if step == 150 else math.nan if step > 150 else 1.0)
+    program.finish()
+    told = [line["nonfinite"] for line in program.of("step") if "nonfinite" in line]
+    assert (told[0]["step"], told[0]["what"]) == (150, "infinite")
+    assert sum(one["num_steps"] for one in told) == 50
+    assert fold(program).nonfinite_words() == "loss is infinite at step 150 and at 49 more steps"
+
+
 def test_what_is_said_between_two_lines_is_averaged_for_the_loss_and_the_last_for_the_rest() -> None:
     program = Program()
     for step in range(200):

@@ -22,6 +22,9 @@ __all__ = ["RunReader", "effective_state", "figures_of_summary", "make_row"]
 _NONFINITE = re.compile(r"loss (?:is (?:NaN|infinite)|was not finite)\b.* step (\d{1,15})")
 """How the reason and the confounds of a run say it: its summary has no field for it."""
 
+_MAX_ATTEMPTS = 10
+"""So many of the newest are looked through for one that hung."""
+
 _TORN = "cannot be read: it is no JSON object"
 
 
@@ -148,7 +151,19 @@ def make_row(
         axes=mapping(spec, "axes"),
         is_pinned=annotation.is_pinned,
         note=annotation.note,
+        dossier=_dossier(paths, whole(status, "attempt") or 0, state),
     )
+
+
+def _dossier(paths: RunPaths, attempt: int, state: str) -> str:
+    """Of the newest attempt that hung; what has succeeded at once has not."""
+    if state in (RunState.QUEUED, RunState.SUCCEEDED) and attempt <= 1:
+        return ""
+    newest = (paths.attempt(number) for number in range(attempt, max(attempt - _MAX_ATTEMPTS, 0), -1))
+    found = next((one for one in newest if one.dossier.exists()), None)
+    if found is None:
+        return ""
+    return str(found.dossier_text if found.dossier_text.exists() else found.dossier)
 
 
 def figures_of_summary(summary: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.store import RunPaths
+from engine.store import RunPaths, write_json
 
 Cli = Callable[..., int]
 MakeRun = Callable[..., RunPaths]
@@ -16,7 +16,7 @@ KEYS = [
     "experiment", "id", "point", "repeat", "state", "reason", "attempt", "strategy", "world_size", "num_devices",
     "progress", "epoch", "num_epochs", "step", "num_steps", "loss", "samples_per_s", "test_accuracy", "elapsed_s",
     "eta_s", "queued_s", "started_s", "ended_s", "folder", "last_event_s", "nonfinite_step", "axes",
-    "is_pinned", "note",
+    "is_pinned", "note", "dossier",
 ]  # fmt: skip
 
 
@@ -189,3 +189,17 @@ def test_ls_says_of_a_torn_status_that_it_cannot_be_read(ddptui: Cli, make_run: 
     line = capsys.readouterr().out.splitlines()[2]
     assert line.split()[:4] == ["ddp-w1-r0-aaaaaa", "unreadable", "n/a", "n/a"]
     assert line.endswith("status.json cannot be read: it is no JSON object")
+
+
+def test_a_run_that_hung_says_where_its_newest_dossier_is(ddptui: Cli, make_run: MakeRun, capsys: Capture) -> None:
+    paths = make_run("ddp-w2-r0-aaaaaa", state="failed", status={"attempt": 3})
+    make_run("ddp-w4-r0-bbbbbb")
+    for number in (1, 2):
+        write_json(paths.attempt(number).dossier, {"format": 1})
+    assert ddptui("ls", "--json") == 0
+    found = {row["id"]: row["dossier"] for row in json.loads(capsys.readouterr().out)}
+    assert found["ddp-w2-r0-aaaaaa"].endswith("runs/ddp-w2-r0-aaaaaa/attempts/2/dossier.json")
+    assert found["ddp-w4-r0-bbbbbb"] == ""
+    paths.attempt(2).dossier_text.write_text("verdict")
+    ddptui("ls", "--json")
+    assert json.loads(capsys.readouterr().out)[0]["dossier"].endswith("attempts/2/dossier.txt")

@@ -55,13 +55,16 @@ class RunsScreen(ChartChoices):
         & #runs-table:focus { border: round $primary; }
         & #runs-empty { display: none; border: round $border; }
         & #runs-detail { color: $text-muted; }
+        & #runs-dossier { display: none; color: $text-muted; }
+        &.-with-dossier #runs-dossier { display: block; }
         & #runs-problem { display: none; background: $panel; height: auto; max-height: 3; }
         & ChartPair { display: none; }
-        &.-empty #runs-table, &.-empty #runs-detail, &.-empty ChartPair { display: none; }
+        &.-empty #runs-table, &.-empty #runs-detail, &.-empty #runs-dossier, &.-empty ChartPair { display: none; }
         &.-empty #runs-empty { display: block; }
         &.-with-charts ChartPair { display: block; }
         &.-with-problem #runs-problem { display: block; }
         &.-filtering #runs-detail, &.-tiny.-with-problem #runs-detail { display: none; }
+        &.-filtering #runs-dossier, &.-tiny #runs-dossier { display: none; }
         &.-tiny #runs-table, &.-tiny #runs-table:focus { border: none; scrollbar-size: 0 0; }
         &.-tiny #runs-problem { max-height: 1; }
         &.-ascii #runs-table, &.-ascii #runs-empty { border: ascii $border; }
@@ -96,6 +99,7 @@ class RunsScreen(ChartChoices):
         yield table
         yield EmptyState(id="runs-empty")
         yield LineOfWords(id="runs-detail", is_ascii=is_ascii)
+        yield LineOfWords(id="runs-dossier", is_ascii=is_ascii)
         yield FilterLine(placeholder="words  strategy:ddp  world_size>=2  loss<0.5  -state:failed  pinned")
         yield ChartPair(METRICS)
 
@@ -319,6 +323,9 @@ class RunsScreen(ChartChoices):
         place = snapshot.queue.index(run.tag) + 1 if run is not None and run.tag in snapshot.queue else None
         said = () if run is None else detail_of(run, place, self._look)
         self.query_one("#runs-detail", LineOfWords).show(said)
+        hung = () if run is None or not run.dossier else (("where it hung", ""), (run.dossier, "foreground"))
+        self.set_class(bool(hung), "-with-dossier")
+        self.query_one("#runs-dossier", LineOfWords).show(hung)
 
     def _title(self) -> None:
         """Counts, filter and queue above; marks, hidden sorting and what is still to be read below."""

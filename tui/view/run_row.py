@@ -33,6 +33,7 @@ class RunRow:
         nonfinite_step: the first step whose loss was NaN or infinite.
         axes: its value on every axis of the matrix.
         is_pinned, note: what a person said of it.
+        dossier: the file that says where its ranks were when it hung last; "" where it has not.
     """
 
     experiment: str
@@ -64,6 +65,7 @@ class RunRow:
     axes: Mapping[str, Any] = field(default_factory=dict)
     is_pinned: bool = False
     note: str = ""
+    dossier: str = ""
 
     @property
     def tag(self) -> str:

@@ -17,7 +17,7 @@ def run_row(experiment: str, run_id: str, state: str = "queued", **more: Any) ->
         "experiment": experiment, "id": run_id, "point": f"{strategy}-{size}", "repeat": int(repeat[1:]),
         "state": state, "reason": "", "attempt": 1, "strategy": strategy, "world_size": int(size[1:]),
         "num_devices": int(size[1:]), "num_epochs": 20, "folder": f"results/{experiment}/runs/{run_id}",
-        "axes": {"strategy": strategy, "world_size": int(size[1:])}, "is_pinned": False, "note": "",
+        "axes": {"strategy": strategy, "world_size": int(size[1:])}, "is_pinned": False, "note": "", "dossier": "",
     }  # fmt: skip
     return RunRow(**{**fields, **more})
 

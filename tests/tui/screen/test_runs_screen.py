@@ -539,3 +539,17 @@ def test_a_mapping_is_exported_in_words(app: DdptuiApp, feed: FakeFeed) -> None:
         assert shown.rows[0][shown.columns.index("axes")] == "strategy=single; world_size=1"
 
     drive(app, feed, do)
+
+
+def test_of_a_run_that_hung_it_is_said_where_its_dossier_is(app: DdptuiApp, feed: FakeFeed) -> None:
+    path = "results/scaling/runs/dp-w4-r0-0badf0/attempts/2/dossier.txt"
+    hung = run_row("scaling", "dp-w4-r0-0badf0", "stalled", reason="no step for 60 s: " + "long " * 60, dossier=path)
+
+    async def do(driver: Driver) -> None:
+        assert path in driver.line("where it hung")
+        await driver.press("down")
+        assert driver.line("where it hung") == ""
+        await driver.press("up")
+        assert path in driver.line("where it hung")
+
+    drive(app, feed, do, snapshot=snapshot_of(hung, done_row("scaling", "ddp-w2-r0-3fa9c1", 1912.0)))

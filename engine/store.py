@@ -272,6 +272,7 @@ class ResultsPaths:
 
     @property
     def commands(self) -> Path:
+        """A JSON file each; on a full disk spelled in the names of empty files (``engine.spelled``), as replies are."""
         return self.control / "commands"
 
     @property

@@ -11,6 +11,7 @@ from supervised import make_spec
 from engine import control, wake
 from engine.core.errors import InputError
 from engine.ownership import RefusedFileError, check_own_folder, read_own_json
+from engine.spelled import spell
 from engine.store import ResultsPaths, read_json, write_json
 from engine.supervisor.__main__ import main
 
@@ -32,6 +33,23 @@ def test_a_command_of_another_user_is_ignored_with_a_line(tmp_path: Path) -> Non
     assert not (house.results.replies / path.name).exists()
     assert house.said.getvalue().count(f"ignored the command 0-theirs.json: it belongs to uid {SOMEBODY}") == 1
     assert house.send("stop", runs="all", grace_s=1)["ok"], "ours is obeyed"
+
+
+@needs_root
+def test_a_command_that_another_user_has_spelled_in_names_is_ignored_with_a_line(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.enqueue(make_spec("a"))
+    assert spell(house.results.commands, "0-theirs", {"op": "stop", "runs": "all"})
+    (path,) = house.results.commands.glob("*.spelled")
+    os.chown(path, SOMEBODY, SOMEBODY)
+    house.supervisor.tick()
+    house.supervisor.tick()
+    assert read_json(house.paths("a").status)["state"] != "stopping"
+    assert house.said.getvalue().count("ignored the command 0-theirs.00of01.") == 1
+    os.chown(path, 0, 0)
+    house.supervisor = house.new_supervisor()
+    house.supervisor.tick()
+    assert read_json(house.paths("a").status)["state"] == "stopping", "the same of ours is obeyed"
 
 
 def test_commands_that_are_links_or_too_long_are_ignored(tmp_path: Path) -> None:

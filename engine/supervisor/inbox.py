@@ -60,7 +60,7 @@ class Inbox:
                 messages.append(Message(message_id, paths, self._read(names)))
             except RefusedFileError as error:
                 self._ignored.add(message_id)
-                self._log.write(f"ignored the command {names[0]}: it {error}")
+                self._log.write(f"ignored the command {names[0][:80]}: it {error}")
         self._remove_answered()
         return messages
 

@@ -17,6 +17,8 @@ STRATEGIES = {
     "single": "",
     "dp": "[experiment.dp]\nnum_replicas = 2\n",
     "ddp": "world_size = 2\n",
+    "fsdp": "world_size = 2\n",
+    "pipeline": "world_size = 2\n[experiment.pipeline]\nnum_micro_batches = 2\n",
     "rpc_pipeline": "world_size = 3\n[experiment.rpc_pipeline]\nnum_stages = 2\nnum_micro_batches = 2\n",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.machinery
 import os
 import sys
@@ -10,7 +11,24 @@ from types import TracebackType
 
 from ddptui import speaker
 
-__all__ = ["run_script", "without_our_frames"]
+__all__ = ["LOCAL_RANK", "as_spelled", "run_script", "without_our_frames"]
+
+LOCAL_RANK = "--local-rank"
+"""How torch.distributed.launch tells a program its local rank, beside the variable ``LOCAL_RANK``."""
+
+
+def as_spelled(argument: str, path: str) -> str:
+    """Return ``--local-rank=N`` as the program spells it: before torch 2.0 the argument was ``--local_rank``.
+
+    Args:
+        argument: as torch gives it.
+        path: of the program, whose text is looked at; nothing of it is run.
+    """
+    source = b""
+    with contextlib.suppress(OSError), open(path, "rb") as file:  # no such program: said when it is run
+        source = file.read()
+    is_elder = b"--local_rank" in source and LOCAL_RANK.encode() not in source
+    return argument.replace(LOCAL_RANK, "--local_rank", 1) if is_elder else argument
 
 
 def run_script(path: str, arguments: list[str]) -> None:

@@ -1,10 +1,11 @@
 """Become torchrun, or one of its ranks, so that nothing of a run outlives the one who started it.
 
-``python -m ddptui.start --agent -- <torchrun's arguments>`` becomes torchrun; it dies with its parent and writes down
-the pid and the exit code of each rank. ``python -m ddptui.start -m <module> <arguments>`` is what torchrun starts for
-each rank; it dies with torchrun, takes its cores and its own log files, and becomes the module. With
-``--script <file> <arguments>`` it becomes a user's own program instead. All work without any of the variables below;
-then they only take care of the parent's death.
+``python -m ddptui.start --agent <module> -- <its arguments>`` becomes torchrun (torch.distributed.run) or its elder
+torch.distributed.launch; it dies with its parent and writes down the pid and the exit code of each rank.
+``python -m ddptui.start -m <module> <arguments>`` is what these start for each rank; it dies with them, takes its cores
+and its own log files, and becomes the module. With ``--script <file> <arguments>`` it becomes a user's own program
+instead. torch.distributed.launch puts ``--local-rank=N`` before all of these; a program gets it as its first argument.
+All work without any of the variables below; then they only take care of the parent's death.
 
 ==================  ================================================================================================
 DDPTUI_PARENT_PID   who started the agent
@@ -24,6 +25,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import faulthandler
+import importlib
 import json
 import os
 import re
@@ -40,7 +42,7 @@ from typing import Any, NoReturn
 
 from ddptui.lines import LineWriter
 from ddptui.privacy import FILE_MODE, FOLDER_MODE, UMASK
-from ddptui.script import run_script, without_our_frames
+from ddptui.script import LOCAL_RANK, as_spelled, run_script, without_our_frames
 from ddptui.streams import NO_ROOM, take_streams
 
 __all__ = ["become_agent", "become_rank", "become_script", "die_with", "is_peer_error", "main"]
@@ -64,30 +66,34 @@ def main(argv: list[str]) -> None:
     Args:
         argv: the arguments, without the program's name.
     """
-    if argv[:2] == ["--agent", "--"]:
-        become_agent(argv[2:])
+    given, argv = (argv[:1], argv[1:]) if argv and argv[0].startswith(LOCAL_RANK) else ([], argv)
+    if argv[:1] == ["--agent"] and argv[2:3] == ["--"]:
+        become_agent(argv[1], argv[3:])
     elif len(argv) >= 2 and argv[0] == "-m":
         become_rank(argv[1], argv[2:])
     elif len(argv) >= 2 and argv[0] == "--script":
-        become_script(argv[1], argv[2:])
+        become_script(argv[1], [*(as_spelled(argument, argv[1]) for argument in given), *argv[2:]])
     else:
-        _fail(
-            "usage: python -m ddptui.start --agent -- <torchrun's arguments>, -m <module> ..., --script <file> ...", 2
-        )
+        _fail("usage: python -m ddptui.start --agent <module> -- ..., -m <module> ..., --script <file> ...", 2)
 
 
-def become_agent(arguments: list[str]) -> None:
-    """Become torchrun, which dies with its parent and writes down how each rank ends."""
+def become_agent(module: str, arguments: list[str]) -> None:
+    """Become torchrun, which dies with its parent and writes down how each rank ends.
+
+    Args:
+        module: of torch: ``torch.distributed.run`` or ``torch.distributed.launch``.
+        arguments: for it.
+    """
     die_with(_pid_of("DDPTUI_PARENT_PID"))
     os.environ["DDPTUI_AGENT_PID"] = str(os.getpid())
     path = os.environ.get("DDPTUI_RANKS_FILE")
     if path:
         _record_ranks(LineWriter(path, rank=None, attempt=int(os.environ.get("DDPTUI_ATTEMPT", "0"))))
     try:
-        from torch.distributed.run import main as torchrun
+        agent = importlib.import_module(module)
     except ModuleNotFoundError as error:
         _fail(f"{sys.executable}: {error}", 1)
-    torchrun(arguments)
+    agent.main(arguments)
 
 
 def become_rank(module: str, arguments: list[str]) -> None:

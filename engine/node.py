@@ -28,7 +28,7 @@ from engine.core.lifecycle import stored_state
 from engine.core.rootcause import is_told_to_stop
 from engine.core.spec import RunSpec
 from engine.core.state import RunState, is_terminal
-from engine.launchers.agent import AgentPlan, Host, plan_agent
+from engine.launchers.agent import AgentPlan, Host, Start, plan_agent
 from engine.launchers.local import HELD_SIGNALS
 from engine.launchers.torchrun import WORKER_MODULE
 from engine.life_signs import BeatSigns, ScriptSigns, Signs
@@ -147,13 +147,15 @@ class NodeRunner:
             self._spec,
             paths,
             self._host,
-            attempt=attempt,
-            node_rank=node_rank,
-            world_size=world_size,
-            beats=self._beats,
-            started_s=time.time(),
-            marks=self._marks,
-            worker=worker,
+            Start(
+                attempt=attempt,
+                node_rank=node_rank,
+                world_size=world_size,
+                beats=self._beats,
+                started_s=time.time(),
+                marks=self._marks,
+                worker=worker,
+            ),
         )
         self._ladder = Ladder(min(float(os.environ.get("DDPTUI_GRACE_S", GRACE_S)), GRACE_S))
         self._signs = self._make_signs()

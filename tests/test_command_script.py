@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from node_jobs import Job, until
 
-from engine.launchers.torchrun import command_script
+from engine.launchers.by_hand import command_script
 from engine.processes import end_tree
 
 

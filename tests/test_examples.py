@@ -72,6 +72,17 @@ def test_every_published_figure_of_a_workload_stands_beside_a_point(name):
         assert len(list(figures_in(experiment.reference))) == sum(map(len, published.values.values())), experiment.name
 
 
+def test_the_two_ways_to_launch_stand_beside_their_own_published_time():
+    for experiment in workload("resnet18_cifar100").experiments[:2]:
+        published = published_of(experiment)
+        times = {
+            point.config.launch: published.value(point.point, "total_s")
+            for point in experiment.points
+            if point.config.world_size == 2
+        }
+        assert times == {"torch.distributed.launch": 302.0, "torchrun": 324.3}
+
+
 def figures_in(table: Any) -> Any:
     """Every number of a table or list below a figure's name."""
     for key, value in table.items():
@@ -88,6 +99,7 @@ def test_the_confounds_of_the_authors_are_keys_of_the_published_version_and_gone
     assert values("lenet5_cifar10_cpu", "cores_per_rank") == [{"all", 1}, {1}]
     assert values("mnist_lstm_dp_ddp", "evaluate_every") == [{0, 1}, {1}]
     assert values("resnet18_cifar100", "evaluation") == [{"every_rank"}, {"sharded"}]
+    assert values("resnet18_cifar100", "launch") == [{"torchrun", "torch.distributed.launch"}] * 2
     assert values("vgg19_imagenet20", "evaluation") == [{"every_rank"}, {"sharded"}]
     assert values("partitioning_mnist", "local_batch_size") == [{32}, {None}]
     assert values("split_mnist_rpc", "device") == [{"auto", "cpu"}, {"cpu"}]

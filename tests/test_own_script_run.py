@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from node_jobs import running, until
@@ -123,3 +125,34 @@ def test_a_program_that_fails_is_blamed_with_its_own_words(tmp_path: Path) -> No
         lines = job.files.err(0).read_text().splitlines()  # torch may put the rank in front of each
         assert lines[0].endswith("Traceback (most recent call last):")
         assert "train.py" in lines[1]
+
+
+ENVIRONMENT_PROGRAM = """
+import argparse, json, os
+parser = argparse.ArgumentParser()
+parser.add_argument("--local_rank", type=int, default=int(os.environ["LOCAL_RANK"]))
+parser.add_argument("--seed", type=int)
+print(json.dumps([vars(parser.parse_args()), dict(os.environ)]), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_torch_distributed_launch_gives_the_ranks_the_same_environment_and_its_argument(tmp_path: Path) -> None:
+    seen: dict[str, list[Any]] = {}
+    for launch in ("torchrun", "torch.distributed.launch"):
+        folder = tmp_path / launch
+        folder.mkdir()
+        (folder / "train.py").write_text(ENVIRONMENT_PROGRAM)
+        with running(folder, script="train.py", args=["--seed=5"], launch=launch) as job:
+            job.start()
+            end = job.exit()
+            assert (end["exit_code"], end["reason"]) == (0, "")
+            seen[launch] = [json.loads(job.files.out(rank).read_text()) for rank in range(2)]
+            assert ("FutureWarning" in job.files.node_log(0).read_text()) is (launch != "torchrun")
+    for rank, (ours, theirs) in enumerate(zip(*seen.values(), strict=True)):
+        assert ours[0] == theirs[0] == {"local_rank": rank, "seed": 5}
+        assert ours[1].keys() == theirs[1].keys()
+        differing = {name for name in ours[1] if ours[1][name] != theirs[1][name]}
+        assert {"RANK", "WORLD_SIZE", "OMP_NUM_THREADS", "MASTER_ADDR"} <= ours[1].keys() - differing
+        of_a_start = ("DDPTUI_", "TORCHELASTIC_ERROR_FILE", "MASTER_PORT", "PWD", "PYTHONPATH")
+        assert [name for name in sorted(differing) if not name.startswith(of_a_start)] == []

@@ -11,7 +11,7 @@ from engine.core.plan import ExperimentPlan, Plan
 from engine.core.spec import RunSpec
 from engine.core.topology import Topology, make_topology
 from engine.core.wording import count
-from engine.launchers.torchrun import printable_command
+from engine.launchers.by_hand import printable_command
 from engine.store import ResultsPaths
 from tui.check import CheckResult, Estimate, estimate_run
 from tui.output import format_bytes, format_duration, format_number, print_json, print_table, say, write_line

@@ -16,8 +16,8 @@ PLACEHOLDERS = ("world_size", "nodes", "seed", "repeat", "attempt", "run_dir")
 """What ``args`` may hold in braces: ``--seed {seed}``."""
 
 SCRIPT_KEYS = frozenset(
-    {"script", "args", "tensorboard", "world_size", "nodes", "launcher", "device", "cores_per_rank", "epochs", "stop"}
-    | {"seed", "seed_policy", "max_restarts", "timeout", "python", "env", "setup"}
+    {"script", "args", "tensorboard", "world_size", "nodes", "launch", "launcher", "device", "cores_per_rank", "epochs"}
+    | {"stop", "seed", "seed_policy", "max_restarts", "timeout", "python", "env", "setup"}
     | {"hang_after", "on_hang", "on_nonfinite"}
 )
 """Keys of a run that mean something to a script."""

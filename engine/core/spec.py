@@ -261,6 +261,9 @@ class RunConfig(Strict):
     """Ranks that torchrun starts, the RPC driver included; "gpu" for one per GPU."""
     nodes: Positive = 1
     launcher: Literal["local"] = "local"
+    launch: Literal["torchrun", "torch.distributed.launch"] = "torchrun"
+    """The command that starts the ranks of a node. torch.distributed.launch is deprecated by torch; it starts the same
+    agent, and a script of your own gets ``--local-rank=N`` as its first argument."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     backend: Literal["auto", "gloo", "nccl"] = "auto"
     cores_per_rank: Positive | Literal["all"] = 1

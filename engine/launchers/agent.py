@@ -17,12 +17,13 @@ from engine.launchers.torchrun import (
     agent_arguments,
     agent_command,
     agent_environment,
+    agent_module,
     rank_arguments,
     script_environment,
 )
 from engine.store import AttemptPaths, RunPaths
 
-__all__ = ["AgentPlan", "Host", "plan_agent"]
+__all__ = ["AgentPlan", "Host", "Start", "plan_agent"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,25 +64,11 @@ class AgentPlan:
     num_threads: int
 
 
-def plan_agent(
-    spec: RunSpec,
-    paths: RunPaths,
-    host: Host,
-    *,
-    attempt: int,
-    node_rank: int,
-    world_size: int,
-    beats: Path,
-    started_s: float,
-    marks: Mapping[str, str],
-    worker: str,
-) -> AgentPlan:
-    """Decide everything about the agent of one node.
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """One start of the agent of one node.
 
-    Args:
-        spec: the run.
-        paths: its folder, absolute.
-        host: where it runs.
+    Attributes:
         attempt: which start of the run this is.
         node_rank: which node.
         world_size: ranks of all nodes.
@@ -90,44 +77,87 @@ def plan_agent(
         marks: variables by which the run's processes are known.
         worker: the module that each rank becomes.
     """
+
+    attempt: int
+    node_rank: int
+    world_size: int
+    beats: Path
+    started_s: float
+    marks: Mapping[str, str]
+    worker: str
+
+    def ranks(self, nodes: int) -> list[int]:
+        """Those of this node, by local rank."""
+        per_node = self.world_size // nodes
+        return list(range(self.node_rank * per_node, (self.node_rank + 1) * per_node))
+
+
+def plan_agent(spec: RunSpec, paths: RunPaths, host: Host, start: Start) -> AgentPlan:
+    """Decide everything about the agent of one node.
+
+    Args:
+        spec: the run.
+        paths: its folder, absolute.
+        host: where it runs.
+        start: which start, of which node.
+    """
     config = spec.config
-    files = paths.attempt(attempt)
-    per_node = world_size // config.nodes
-    ranks = list(range(node_rank * per_node, (node_rank + 1) * per_node))
-    shape = _shape(spec, world_size)
+    ranks = start.ranks(config.nodes)
+    shape = _shape(spec, start.world_size)
     cores = assign_cores(host.allowed_cores, config.cores_per_rank, **shape)
     num_threads = threads_per_rank(len(host.allowed_cores), config.cores_per_rank, **shape)
     own = {
-        **{name: host.environment[name] for name in (SHARE_VARIABLE,) if name in host.environment},
-        **marks,
+        **_inherited(host),
+        **start.marks,
         **_visible_gpus(spec, host, ranks),
-        "DDPTUI_ATTEMPT": str(attempt),
-        "DDPTUI_ATTEMPT_DIR": str(files.root),
-        "DDPTUI_BEATS": str(beats),
+        **_told(spec, paths, host, start),
         "DDPTUI_CORES": json.dumps({str(place): cores[rank] for place, rank in enumerate(ranks)}),
-        "DDPTUI_PARENT_PID": str(host.pid),
-        "DDPTUI_RANKS_FILE": str(files.ranks(node_rank)),
-        "DDPTUI_RANK_FILES": json.dumps({str(place): _files(spec, files, rank) for place, rank in enumerate(ranks)}),
-        "DDPTUI_STARTED_S": repr(started_s),
         "DDPTUI_THREADS": str(num_threads),
-        **script_environment(spec, attempt=attempt),
     }
+    launch = Launch(
+        argv=_command(spec, paths, host, start),
+        env=agent_environment(host.environment, spec, num_threads=num_threads, platform=host.platform, own=own),
+        cwd=Path(spec.project_dir or paths.root),
+        log=paths.attempt(start.attempt).node_log(start.node_rank),
+    )
+    return AgentPlan(launch=launch, ranks=ranks, cores={rank: cores[rank] for rank in ranks}, num_threads=num_threads)
+
+
+def _command(spec: RunSpec, paths: RunPaths, host: Host, start: Start) -> list[str]:
+    config, world_size, node_rank = spec.config, start.world_size, start.node_rank
+    rank = rank_arguments(
+        spec, run_dir=str(paths.root), world_size=world_size, attempt=start.attempt, worker=start.worker
+    )
     arguments = agent_arguments(
         rdzv_id=spec.id,
         world_size=world_size,
         nodes=config.nodes,
         node_rank=node_rank,
-        rdzv_file=str(files.rdzv),
-        log_dir=str(beats / f"torchrun{node_rank}"),
-        rank=rank_arguments(spec, run_dir=str(paths.root), world_size=world_size, attempt=attempt, worker=worker),
+        rdzv_file=str(paths.attempt(start.attempt).rdzv),
+        log_dir=str(start.beats / f"torchrun{node_rank}"),
+        rank=rank,
     )
-    launch = Launch(
-        argv=agent_command(config.python or host.python, config.setup, arguments),
-        env=agent_environment(host.environment, spec, num_threads=num_threads, platform=host.platform, own=own),
-        cwd=Path(spec.project_dir or paths.root),
-        log=files.node_log(node_rank),
-    )
-    return AgentPlan(launch=launch, ranks=ranks, cores={rank: cores[rank] for rank in ranks}, num_threads=num_threads)
+    return agent_command(config.python or host.python, config.setup, agent_module(config.launch), arguments)
+
+
+def _told(spec: RunSpec, paths: RunPaths, host: Host, start: Start) -> dict[str, str]:
+    """What agent and ranks must know of this start: who began it, where its files are."""
+    files = paths.attempt(start.attempt)
+    own_files = [_files(spec, files, rank) for rank in start.ranks(spec.config.nodes)]
+    return {
+        "DDPTUI_ATTEMPT": str(start.attempt),
+        "DDPTUI_ATTEMPT_DIR": str(files.root),
+        "DDPTUI_BEATS": str(start.beats),
+        "DDPTUI_PARENT_PID": str(host.pid),
+        "DDPTUI_RANKS_FILE": str(files.ranks(start.node_rank)),
+        "DDPTUI_RANK_FILES": json.dumps({str(place): own for place, own in enumerate(own_files)}),
+        "DDPTUI_STARTED_S": repr(start.started_s),
+        **script_environment(spec, attempt=start.attempt),
+    }
+
+
+def _inherited(host: Host) -> dict[str, str]:
+    return {name: host.environment[name] for name in (SHARE_VARIABLE,) if name in host.environment}
 
 
 def _shape(spec: RunSpec, world_size: int) -> dict[str, int]:

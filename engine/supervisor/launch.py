@@ -14,7 +14,8 @@ from engine import catalog
 from engine.core.errors import DdptuiError
 from engine.core.result_config import result_of
 from engine.core.spec import RunSpec
-from engine.launchers.torchrun import Launch, command_script
+from engine.launchers.by_hand import command_script
+from engine.launchers.torchrun import Launch
 from engine.ownership import RefusedFileError, check_own_file, check_own_folder
 from engine.processes import Handle
 from engine.snapshots import Choice, choose_snapshot

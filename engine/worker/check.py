@@ -8,6 +8,7 @@ points share (model, data, batch) is tried once. As a by-product the dataset cac
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import json
 import os
 import shutil
@@ -34,7 +35,7 @@ from engine.worker.trial import Trial, try_step
 
 __all__ = ["check_runs", "main"]
 
-_NOT_IN_TRIAL = {"strategy", "world_size", "nodes", "launcher", "backend", "cores_per_rank", "epochs", "stop"}
+_NOT_IN_TRIAL = {"strategy", "world_size", "nodes", "launch", "launcher", "backend", "cores_per_rank", "epochs", "stop"}
 _NOT_IN_TRIAL |= {"partition", "partition_args"}
 _NOT_IN_TRIAL |= {"evaluation", "evaluate_every", "lr_scaling", "scheduler", "slow"}
 _NOT_IN_TRIAL |= {"dp", "ddp", "rpc_pipeline", "fsdp", "pipeline"}
@@ -229,6 +230,8 @@ def _environment_problems(config: RunConfig) -> list[str]:
             problems.append("compile needs a C++ compiler on CPUs, and none is found: install g++ or set CXX")
     elif config.backend == "nccl" and not torch.distributed.is_nccl_available():
         problems.append('backend = "nccl", but this torch is built without NCCL')
+    if config.launch != "torchrun" and importlib.util.find_spec(config.launch) is None:
+        problems.append(f'launch = "{config.launch}": torch {torch.__version__} no longer has it; take "torchrun"')
     if config.strategy == "rpc_pipeline" and not _has_rpc():
         problems.append("strategy rpc_pipeline needs torch.distributed.rpc, and this torch is built without it")
     if config.strategy in STAGES_KEYS and config.precision == "fp16":

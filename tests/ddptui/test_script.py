@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 
 def run(folder: Path, source: str, *arguments: str, name: str = "train.py", **env: str) -> tuple[Any, list[Any]]:
     """Run a program as a rank; return how it ended and what is in its lines."""
@@ -124,3 +126,13 @@ def test_the_package_loads_nothing_but_the_standard_library() -> None:
     names = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True).stdout
     loaded = {name.partition(".")[0] for name in json.loads(names.replace("'", '"'))}
     assert loaded <= set(sys.stdlib_module_names) | {"ddptui"}
+
+
+@pytest.mark.parametrize("spelling", ["--local_rank", "--local-rank", "--local-rank', '--local_rank"])
+def test_a_program_gets_the_local_rank_as_it_spells_it(tmp_path: Path, spelling: str) -> None:
+    path = tmp_path / "train.py"
+    source = f"import argparse\np = argparse.ArgumentParser()\np.add_argument('{spelling}', type=int)\n"
+    path.write_text(source + "p.add_argument('--lr')\nprint(vars(p.parse_args()))\n")
+    argv = [sys.executable, "-m", "ddptui.start", "--local-rank=3", "--script", str(path), "--lr", "1"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert done.stdout == "{'local_rank': 3, 'lr': '1'}\n"

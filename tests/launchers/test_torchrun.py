@@ -9,9 +9,10 @@ import pytest
 
 from engine import catalog
 from engine.core.spec import RunConfig, RunSpec
-from engine.launchers.agent import Host, plan_agent
+from engine.launchers.agent import Host, Start, plan_agent
+from engine.launchers.by_hand import command_script, printable_command
 from engine.launchers.local import LocalLauncher
-from engine.launchers.torchrun import agent_arguments, agent_command, command_script, printable_command
+from engine.launchers.torchrun import agent_arguments, agent_command
 from engine.processes import run_marks
 from engine.store import RunPaths
 
@@ -56,24 +57,33 @@ def plan(run: RunSpec, *, node_rank: int = 0, world_size: int = 2, num_gpus: int
         run,
         paths,
         host,
-        attempt=1,
-        node_rank=node_rank,
-        world_size=world_size,
-        beats=Path("/dev/shm/beats"),
-        started_s=1.5,
-        marks=run_marks(paths, run.experiment, node_rank),
-        worker="engine.worker",
+        Start(
+            attempt=1,
+            node_rank=node_rank,
+            world_size=world_size,
+            beats=Path("/dev/shm/beats"),
+            started_s=1.5,
+            marks=run_marks(paths, run.experiment, node_rank),
+            worker="engine.worker",
+        ),
     )
 
 
 def test_the_agent_is_torchrun_on_loopback_without_restarts() -> None:
     argv = plan(spec()).launch.argv
-    assert argv[:5] == ["/usr/bin/python3", "-m", "ddptui.start", "--agent", "--"]
+    assert argv[:6] == ["/usr/bin/python3", "-m", "ddptui.start", "--agent", "torch.distributed.run", "--"]
     assert "--max-restarts=0" in argv
     assert "--rdzv-backend=ddptui" in argv
     assert "--nproc-per-node=2" in argv
     assert argv[-5:] == ["-m", "ddptui.start", "-m", "engine.worker", "/results/tests/runs/ddp-w2-r0-000000"]
     assert not [part for part in argv if part.startswith("--rdzv-conf")]
+
+
+def test_torch_distributed_launch_takes_the_same_arguments_in_the_same_environment() -> None:
+    elder, torchrun = (plan(spec(launch=launch)).launch for launch in ("torch.distributed.launch", "torchrun"))
+    assert elder.argv[:6] == ["/usr/bin/python3", "-m", "ddptui.start", "--agent", "torch.distributed.launch", "--"]
+    assert elder.argv[5:] == torchrun.argv[5:]
+    assert elder.env == torchrun.env
 
 
 def test_several_nodes_meet_through_a_file_whose_name_may_hold_commas() -> None:
@@ -127,14 +137,16 @@ def test_replicas_share_one_rank_and_a_driver_takes_no_core() -> None:
 
 
 def test_setup_lines_run_in_the_shell_that_becomes_the_agent() -> None:
-    echo = agent_command("/bin/echo", ["export A='it is'", "B=1 # why"], ["$A", "two words"])
+    echo = agent_command("/bin/echo", ["export A='it is'", "B=1 # why"], "m", ["$A", "two words"])
     done = subprocess.run(echo, capture_output=True, text=True, check=True)
-    assert done.stdout == "-m ddptui.start --agent -- $A two words\n"
+    assert done.stdout == "-m ddptui.start --agent m -- $A two words\n"
 
 
 @pytest.mark.parametrize("line", ["false", "no_such_command_here", "(exit 3)  # 3"])
 def test_a_setup_line_that_fails_ends_the_run_with_its_own_words(line: str) -> None:
-    done = subprocess.run(agent_command("/bin/echo", [line, "true"], []), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        agent_command("/bin/echo", [line, "true"], "m", []), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.splitlines()[-1].startswith("ddptui: setup line failed with exit code")
@@ -148,6 +160,16 @@ def test_the_printed_command_is_one_line_a_node_that_a_shell_reads_back() -> Non
     assert parts[0] == "torchrun"
     assert "--rdzv-conf=node_rank=1,file=/my%20results/r/attempts/manual/rdzv.json" in parts
     assert parts[-2:] == ["engine.worker", "/my results/r"]
+
+
+def test_a_run_by_torch_distributed_launch_is_printed_and_written_as_that() -> None:
+    run = spec(launch="torch.distributed.launch")
+    (line,) = printable_command(run, run_dir="/r", world_size=2)
+    assert line.startswith("python -m torch.distributed.launch --nnodes=1 ")
+    script = command_script(run, world_size=2, python="/b/python", num_threads=1, platform="linux")
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    assert "torch.distributed.launch() { exec /b/python -m torch.distributed.launch " in script
+    assert "\ntorch.distributed.launch --nnodes=1 " in script
 
 
 @pytest.mark.parametrize("nodes", [1, 2])

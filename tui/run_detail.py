@@ -21,6 +21,7 @@ from tui.output import (
 )
 from tui.run_names import NamedRun, find_run
 from tui.run_row import RunReader
+from tui.view.latency_words import latency_facts
 from tui.view.run_row import RunRow
 
 __all__ = ["show_run", "write_dossier"]
@@ -90,6 +91,8 @@ def _facts(view: RunRow, spec: dict[str, Any], summary: dict[str, Any] | None) -
         peak = format_bytes(rank.get("peak_memory_bytes"))
         cores = rank.get("cores")
         facts.append((f"rank {rank.get('rank')}", f"host {rank.get('host')}, cores {cores}, peak memory {peak}"))
+    if mapping(spec, "config").get("measure_latency") is True:
+        facts += latency_facts(mapping(summary, "latency"))
     facts += [("confound", str(line)) for line in sequence(summary, "confounds")]
     return facts
 

@@ -16,7 +16,7 @@ Run = tuple[Mapping[str, Any], Mapping[str, Any]]
 _OF_THE_STRATEGY = {
     "strategy", "world_size", "nodes", "dp", "ddp", "rpc_pipeline", "fsdp", "pipeline", "seed", "seed_policy",
     "backend", "timeout", "env", "setup", "python", "data_root", "global_batch_size", "local_batch_size", "lr_scaling",
-    "device",
+    "device", "measure_latency",
 }  # fmt: skip
 """Keys that differ because the strategy or its size does, or whose effect is compared (batch, rate, device) below."""
 

@@ -41,6 +41,7 @@ class PointRow:
         throughput_efficiency, time_efficiency: the speedup over the ratio of ``num_devices`` to the baseline's.
         time_speedup: only where both saw equally many samples.
         time_saved_ratio: the part of the baseline's total time that is saved.
+        all_reduce_s, barrier_s: latency of an all-reduce of 4 bytes and of a barrier, where the runs measured it.
         real_s: life of a process, of the slowest rank; user_s and system_s are its CPU time, mean of the ranks.
         final, best: per figure of ``FIGURES`` (best: of the evaluations).
         baseline: the baseline's point id, "" where there is none; ``baseline_reason`` says why.
@@ -76,6 +77,8 @@ class PointRow:
     real_s: Estimate | None
     user_s: Estimate | None
     system_s: Estimate | None
+    all_reduce_s: Estimate | None
+    barrier_s: Estimate | None
     final: Mapping[str, Estimate | None]
     best: Mapping[str, Estimate | None]
     is_baseline: bool
@@ -154,6 +157,8 @@ def _make_point(point: str, groups: Mapping[str, list[Run]], labels: Mapping[str
         real_s=estimate([_of_ranks(run, "real_s", max) for run in good]),
         user_s=estimate([_of_ranks(run, "user_s", fmean) for run in good]),
         system_s=estimate([_of_ranks(run, "system_s", fmean) for run in good]),
+        all_reduce_s=estimate([_latency(run, "all_reduce") for run in good]),
+        barrier_s=estimate([_latency(run, "barrier") for run in good]),
         final={name: median("final", name) for name in FIGURES},
         best={name: median("best", name) for name in FIGURES if not name.startswith("train")},
         is_baseline=baseline == point,
@@ -226,6 +231,11 @@ def _of_ranks(run: Run, key: str, combine: Callable[[Sequence[float]], float]) -
     ranks = [rank for rank in sequence(run[1], "ranks") if isinstance(rank, dict)]
     values = [value for rank in ranks if (value := number(rank, key)) is not None]
     return combine(values) if values and len(values) == len(ranks) else None
+
+
+def _latency(run: Run, operation: str) -> float | None:
+    """The median over the repeats and ranks of a run, in seconds."""
+    return number(mapping(mapping(run[1], "latency"), operation), "median_s")
 
 
 def _strategy(spec: Mapping[str, Any], summary: Mapping[str, Any]) -> str:

@@ -15,6 +15,8 @@ run_start    world_size, local_rank, node_rank, nodes, num_devices, host, pid, d
              lr, seed, data_note ("" or e.g. "synthetic data"), startup_s (process start to here), resumed_from_step
              (the number of the first step that follows; 0 from the beginning), speaks_for_all (a script's only: the
              samples of this rank's steps are those of all ranks, and of no other rank there are any)
+latency      world_size, nodes, backend, all_reduce_bytes (4), all_reduce_s and barrier_s (lists: seconds of each repeat
+             on this rank, before its first step); only where the run asks for it and two ranks share a process group
 epoch_start  epoch, step
 step         epoch, step_first, step (last, 0-based, of the window), num_steps, samples and correct (this rank's, summed
              over the window; correct null where not counted; absent for ranks that see no samples), loss, loss_min,

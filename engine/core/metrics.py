@@ -84,10 +84,8 @@ class RunFold:
                 self.record.coverage.add(event)
             case "eval":
                 self._add_evaluation(record.rank, event)
-            case "error":
-                record.error = event
-            case "run_stop":
-                record.stop = event
+            case "error" | "latency" | "run_stop":
+                record.keep(kind, event)
             case "message" if event.get("level") == "warning":
                 self._add_warning(record.rank, event)
             case _:

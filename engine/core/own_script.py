@@ -25,8 +25,8 @@ SCRIPT_KEYS = frozenset(
 TRAINING_KEYS = frozenset(
     {"augment", "backend", "channels_last", "compile", "data_root", "dataset", "dataset_args", "dataset_size"}
     | {"ddp", "dp", "evaluate_every", "evaluation", "fsdp", "global_batch_size", "gradient_accumulation_steps"}
-    | {"local_batch_size", "long_tail", "loss", "loss_args", "lr_scaling", "metrics", "model"}
-    | {"model_args", "normalise", "on_disk_full", "optimizer", "partition"}
+    | {"local_batch_size", "long_tail", "loss", "loss_args", "lr_scaling", "measure_latency", "metrics"}
+    | {"model", "model_args", "normalise", "on_disk_full", "optimizer", "partition"}
     | {"partition_args", "pipeline", "precision", "resize", "rpc_pipeline", "scheduler", "slow", "snapshot"}
     | {"strategy", "synthetic", "validation", "weights"}
 )

@@ -64,6 +64,7 @@ class RankRecord:
     start: Event = field(default_factory=dict)
     stop: Event = field(default_factory=dict)
     error: Event = field(default_factory=dict)
+    latency: Event = field(default_factory=dict)
     windows: list[Window] = field(default_factory=list)
     epochs: dict[int, EpochPart] = field(default_factory=dict)
     epoch_lr: dict[int, float] = field(default_factory=dict)
@@ -83,7 +84,7 @@ class RankRecord:
         Returns:
             The seconds of the steps that were.
         """
-        self.start, self.stop, self.error = event, {}, {}
+        self.start, self.stop, self.error, self.latency = event, {}, {}, {}
         taken_s = sum(window.window_s for window in self.windows)
         self.windows = [
             _cut(window, resumed_from_step)
@@ -94,6 +95,16 @@ class RankRecord:
         if self.nonfinite_step is not None and self.nonfinite_step >= resumed_from_step:
             self.nonfinite_step, self.nonfinite_what, self.num_nonfinite = None, "", 0
         return taken_s - sum(window.window_s for window in self.windows)
+
+    def keep(self, kind: str, event: Event) -> None:
+        """Take a line of which a rank has one: an ``error``, a ``latency``, a ``run_stop``."""
+        match kind:
+            case "error":
+                self.error = event
+            case "latency":
+                self.latency = event
+            case "run_stop":
+                self.stop = event
 
     def add_step(self, event: Event) -> None:
         """Take a ``step`` line; one that makes no sense is left out."""

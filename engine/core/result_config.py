@@ -11,6 +11,7 @@ __all__ = ["result_of"]
 
 _NOT_OF_THE_RESULT = frozenset({"python", "setup", "timeout", "data_root", "snapshot", "max_restarts"})
 _NOT_OF_THE_RESULT |= {"hang_after", "on_hang", "on_nonfinite", "on_disk_full", "tensorboard"}
+_NOT_OF_THE_RESULT |= {"measure_latency"}
 """The policies end a run early or not at all: what it computes until then is the same, as with ``timeout``."""
 
 

@@ -300,6 +300,10 @@ class RunConfig(Strict):
     fsdp: Fsdp = Fsdp()
     pipeline: Pipeline = Pipeline()
     slow: Slow | None = None
+    measure_latency: bool = False
+    """Before the first step, time an all-reduce of one float32 and a barrier over the run's own process group (less
+    than a second). Off unless asked for, since it is in the real, user and system time of the ranks that do it, and a
+    single process has none of it. The training is the same bit for bit."""
 
     snapshot: Snapshot = Snapshot()
     max_restarts: NonNegative = 0

@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.core.confounds import find_confounds
 from engine.core.fields import finite, mapping, number, sequence, text, whole
+from engine.core.latency import put_together
 from engine.core.rank_record import RankRecord
 from engine.core.run_record import RunRecord
 from engine.core.steady import bubble_ratios, find_steady, mean_phases, measure_throughput, step_phases
@@ -52,6 +53,7 @@ def make_summary(
         "stop_reason": next((reason for r in record.ordered() if (reason := text(r.stop, "reason"))), None),
         **_steady_part(record, missing_ranks),
         "time": times,
+        "latency": put_together(record.ordered()),
         "epochs": epochs,
         "coverage": record.coverage.rows(),
         "final": {name: _last(epochs, name) for name in _EPOCH_FIGURES},

@@ -13,6 +13,7 @@ from engine.core.fields import mapping, number, sequence, text, whole
 from engine.report.blocks import Block, Bullets, Code, Figures, Paragraph, Picture, Section, Table
 from engine.report.collect import ExperimentData, RunData, environments
 from engine.report.figures import Drawn
+from engine.report.latency_tables import latency_blocks
 from engine.report.metric_tables import metric_blocks
 from engine.report.partition_tables import partition_blocks
 from engine.report.wording import (
@@ -33,6 +34,7 @@ def make_sections(data: ExperimentData, figures: Sequence[Drawn]) -> list[Sectio
     sections = [
         Section(title="Results", blocks=_results(data)),
         Section(title="Further metrics", blocks=metric_blocks(data)),
+        Section(title="Latency of a small all-reduce and of a barrier", blocks=latency_blocks(data)),
         Section(title="Figures", blocks=_figures(figures)),
         Section(title="Runs that did not succeed, or not yet", blocks=_failures(data)),
         Section(title="How it was measured", blocks=_method(data)),

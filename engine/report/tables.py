@@ -17,6 +17,7 @@ from engine.analysis.statistics import Estimate
 from engine.core.events import Event
 from engine.core.fields import mapping, number, sequence, text, whole
 from engine.report.collect import ExperimentData, RunData
+from engine.report.latency_tables import latency_columns, was_latency_asked
 from engine.report.metric_tables import final_metrics
 from engine.report.partition_tables import PARTITION_COLUMNS, partition_rows
 from engine.report.wording import NOT_AVAILABLE, data_label, plain_text
@@ -45,10 +46,7 @@ def write_tables(data: ExperimentData) -> list[Path]:
         OSError: as the file system raised it.
     """
     tables: dict[str, Iterable[Row]] = {
-        "summary": [
-            _summary_row(point, _data_of(data, point)) | _published_columns(point, data.published)
-            for point in data.points
-        ],
+        "summary": [_summary_row(data, point) | _published_columns(point, data.published) for point in data.points],
         "runs": [_run_row(run) for run in data.runs],
         "epochs": [row for run in data.runs for row in _epoch_rows(run)],
         "ranks": [row for run in data.runs for row in _rank_rows(run)],
@@ -141,8 +139,8 @@ def _data_of(data: ExperimentData, point: PointRow) -> str | None:
     return next((data_label(run.spec) for run in data.runs_of(point.point)), None)
 
 
-def _summary_row(point: PointRow, data: str | None) -> Row:
-    row: Row = {"point": point.point, "label": point.label, "data": data}
+def _summary_row(data: ExperimentData, point: PointRow) -> Row:
+    row: Row = {"point": point.point, "label": point.label, "data": _data_of(data, point)}
     row |= {
         f"axis.{name}": value for name, value in point.axes.items() if name not in ("strategy", "world_size", "nodes")
     }
@@ -178,6 +176,9 @@ def _summary_row(point: PointRow, data: str | None) -> Row:
             f"{kind}_{name}": _value(figures.get(name))
             for kind, figures in (("final", point.final), ("best", point.best))
         }
+    if was_latency_asked(data.runs):
+        row |= _estimate_columns("all_reduce_latency_s", point.all_reduce_s)
+        row |= _estimate_columns("barrier_latency_s", point.barrier_s)
     return row | {"baseline": point.baseline or None, "notes": "; ".join(point.notes)}
 
 
@@ -216,6 +217,7 @@ def _run_row(run: RunData) -> Row:
         f"phase_{name}_s_per_step": number(mapping(summary, "phases_mean"), name)
         for name in mapping(summary, "phases_mean")
     }
+    row |= latency_columns(run)
     row |= {key: text(summary, key) for key in ("device", "backend", "torch", "data_note")}
     confounds = [str(line) for line in sequence(summary, "confounds")]
     return row | {

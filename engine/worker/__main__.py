@@ -31,6 +31,7 @@ from engine.worker.beat import DONE, Beat, open_beat
 from engine.worker.context import RankContext, read_context
 from engine.worker.datasets.bundle import DatasetBundle, load_bundle
 from engine.worker.failure import describe_failure
+from engine.worker.latency import measure_latency
 from engine.worker.loop import Loop, plan_steps
 from engine.worker.own_code import is_own, project_on_path
 from engine.worker.phases import SlowClock, make_clock
@@ -139,6 +140,8 @@ class _Worker:
         self._writer.write("run_start", **start, resumed_from_step=position.num_steps)
         if context.rank == 0:
             self._say_messages(bundle, resumed)
+        if spec.config.measure_latency and (latency := measure_latency(context, strategy.from_leader)):
+            self._writer.write("latency", **latency)
         keeper.begin(position)
         with project_on_path(_own_folder(spec)):
             if resumed is not None:

@@ -37,7 +37,7 @@ __all__ = ["check_runs", "main"]
 
 _NOT_IN_TRIAL = {"strategy", "world_size", "nodes", "launch", "launcher", "backend", "cores_per_rank", "epochs", "stop"}
 _NOT_IN_TRIAL |= {"partition", "partition_args"}
-_NOT_IN_TRIAL |= {"evaluation", "evaluate_every", "lr_scaling", "scheduler", "slow"}
+_NOT_IN_TRIAL |= {"evaluation", "evaluate_every", "lr_scaling", "scheduler", "slow", "measure_latency"}
 _NOT_IN_TRIAL |= {"dp", "ddp", "rpc_pipeline", "fsdp", "pipeline"}
 _NOT_IN_TRIAL |= {"timeout", "python", "env", "setup", "seed_policy", "global_batch_size", "local_batch_size"}
 _NOT_IN_TRIAL |= {"on_nonfinite", "on_disk_full"}

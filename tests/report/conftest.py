@@ -30,6 +30,7 @@ class Maker:
         self.results = results
         self.name = name
         self.has_coverage = False
+        self.has_latency = False
         self.metrics: dict[str, float] = {}
         self.paths: ExperimentPaths = ResultsPaths(results).experiment(name)
         self.run_ids: list[str] = []
@@ -58,6 +59,7 @@ class Maker:
         self.run_ids.append(run_id)
         paths = self.paths.run(run_id)
         config = {"strategy": strategy, "world_size": world_size, "nodes": 1, "seed": repeat, "model": "lenet5"}
+        config |= {"measure_latency": True} if self.has_latency else {}
         config |= {"global_batch_size": GLOBAL_BATCH, "optimizer": {"name": "sgd", "lr": 0.05}} | (axes or {})
         spec = {"format": 1, "id": run_id, "experiment": self.name, "point": point, "repeat": repeat, "config": config}
         spec |= {"axes": {"strategy": strategy, "world_size": world_size} | (axes or {})}
@@ -110,6 +112,12 @@ class Maker:
             local_batch_size=GLOBAL_BATCH // share, steps_per_epoch=STEPS_PER_EPOCH, num_epochs=num_epochs, lr=0.05,
             num_steps=num_epochs * STEPS_PER_EPOCH, data_note=data_note, startup_s=2.0, node_rank=0, local_rank=rank,
         )  # fmt: skip
+        if self.has_latency and strategy == "ddp":
+            times = [1e-4 * (rank + 1)] * 20
+            writer.write(
+                "latency", 0.1, world_size=num_devices, nodes=1, backend="gloo", all_reduce_bytes=4, all_reduce_s=times,
+                barrier_s=[5e-5] * 20,
+            )  # fmt: skip
         samples = GLOBAL_BATCH // share if has_samples else None
         for step in range(num_epochs * STEPS_PER_EPOCH):
             epoch = step // STEPS_PER_EPOCH

@@ -67,6 +67,31 @@ def test_what_the_ranks_saw_of_the_data_is_a_table_a_section_and_a_figure(maker)
     ]  # fmt: skip
 
 
+def test_the_latency_of_a_small_all_reduce_and_of_a_barrier_is_a_table_and_columns_where_runs_measure_it(maker):
+    maker.has_latency = True
+    maker.add_run("single", 1, 0, num_epochs=2)
+    for repeat in range(3):
+        maker.add_run("ddp", 2, repeat, num_epochs=2)
+    maker.write_plan()
+    write_report(maker.results, maker.name)
+    section = maker.paths.report_md.read_text().split("## Latency of a small all-reduce and of a barrier")[1]
+    rows = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in section.splitlines() if "|" in line]
+    assert rows[2] == ["single", "1", "1", *["n/a"] * 5]
+    assert rows[3][1:4] == ["2", "1", "gloo"]
+    assert (rows[3][4], rows[3][5]) == ("150 µs (150 to 150)", "100 to 200 µs")
+    assert (rows[3][6], rows[3][7]) == ("50.0 µs (50.0 to 50.0)", "50.0 to 50.0 µs")
+    single, *others = read_csv(maker.paths.csv("runs"))
+    assert (single["all_reduce_latency_s"], others[0]["all_reduce_latency_s"]) == ("n/a", "0.00015")
+    assert {row["barrier_latency_p95_s"] for row in others} == {"5e-05"}
+    assert [row["all_reduce_latency_s"] for row in read_csv(maker.paths.csv("summary"))] == ["n/a", "0.00015"]
+
+
+def test_nothing_is_said_of_latency_where_no_run_was_to_measure_it(comparison):
+    write_report(comparison.results, comparison.name)
+    assert "Latency" not in comparison.paths.report_md.read_text()
+    assert not any("latency" in name for name in read_csv(comparison.paths.csv("runs"))[0])
+
+
 def test_the_summary_has_a_row_per_point_with_all_its_columns(comparison):
     write_report(comparison.results, comparison.name)
     rows = read_csv(comparison.paths.csv("summary"))

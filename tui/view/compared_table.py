@@ -10,6 +10,7 @@ from engine.analysis.statistics import MIN_REPEATS, Estimate
 from tui.output import UNKNOWN, format_number
 from tui.view.compared import figure_name, format_figure, series_colors
 from tui.view.comparison import Comparison
+from tui.view.latency_words import format_micro
 from tui.view.table import Cell, Column, Pieces, Row
 
 __all__ = ["detail_lines", "export_columns", "export_rows", "point_columns", "point_rows", "table_figures"]
@@ -30,7 +31,7 @@ _PRIORITIES = {"samples_per_s": 2, "speedup": 0, "efficiency": 0, "total_s": 4, 
 
 _RAW = (
     *("samples_per_s", "throughput_speedup", "throughput_efficiency", "time_speedup", "time_efficiency"),
-    *("total_s", "test_accuracy"),
+    *("total_s", "test_accuracy", "all_reduce_s", "barrier_s"),
 )
 
 
@@ -170,9 +171,17 @@ def detail_lines(
         if point.baseline_reason and point.baseline_reason not in point.notes:
             lines.append(("baseline", point.baseline_reason))
         lines += [(_said(figure), words) for figure in table_figures(source) if (words := _interval(point, figure))]
+        lines += [("latency", words) for words in _latency(point)]
         lines += [("published", words) for words in _published_beside(point, source, published)]
     lines += [("published", line) for line in published.lines]
     return lines + [("data", note) for note in comparison.data_notes]
+
+
+def _latency(point: PointRow) -> Iterator[str]:
+    """Of a small all-reduce and of a barrier, where the runs measured it."""
+    if point.all_reduce_s is not None and point.barrier_s is not None:
+        all_reduce, barrier = format_micro(point.all_reduce_s.value), format_micro(point.barrier_s.value)
+        yield f"all-reduce of 4 bytes {all_reduce}, barrier {barrier}"
 
 
 def _published_beside(point: PointRow, source: str, published: Published) -> Iterator[str]:

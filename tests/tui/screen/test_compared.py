@@ -293,3 +293,18 @@ def test_beside_one_size_the_ideal_says_the_value_of_that_size() -> None:
     ideal = next(line for line in speedup.lines if line.label == "ideal")
     assert (ideal.x[-1], ideal.y[-1]) == (1.0, 1.0)
     assert ideal.x[0] < 1.0, "it is still a line"
+
+
+def test_a_point_says_the_latency_that_its_runs_measured():
+    runs = make_runs("single", 1) + make_runs("ddp", 2)
+    for _, summary in runs[3:]:
+        summary["latency"] = {"all_reduce": {"median_s": 0.000412}, "barrier": {"median_s": 0.0013}}
+    single, ddp = make_points(runs)
+    comparison = Comparison(revision=1, experiment="digits")
+    said = [
+        [words for name, words in detail_lines(point, "throughput", Published(), comparison) if name == "latency"]
+        for point in (single, ddp)
+    ]
+    assert said == [[], ["all-reduce of 4 bytes 412 µs, barrier 1,300 µs"]]
+    row = dict(zip(export_columns(Published()), export_rows([ddp], Published())[0], strict=True))
+    assert row["all_reduce_s"] == pytest.approx(0.000412)

@@ -1,0 +1,61 @@
+"""What the ranks measured of a small all-reduce and of a barrier, put together. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.core.fields import sequence, text, whole
+from engine.core.rank_record import RankRecord
+
+__all__ = ["LATENCY_OPERATIONS", "MAX_REPEATS", "put_together"]
+
+LATENCY_OPERATIONS = ("all_reduce", "barrier")
+"""Of the first, 4 bytes: one float32."""
+
+MAX_REPEATS = 1000
+"""Times of one rank that count; our ranks write fewer."""
+
+_PERCENTILES = {"median_s": 0.5, "p5_s": 0.05, "p95_s": 0.95}
+
+
+def put_together(ranks: Sequence[RankRecord]) -> dict[str, Any] | None:
+    """Return what a summary says under ``latency``: all repeats of all ranks together; None where none was measured.
+
+    Keys: world_size, nodes, backend, num_repeats (of a rank), and for each operation median_s, p5_s and p95_s, with
+    num_bytes for ``all_reduce``.
+    """
+    said = [rank.latency for rank in ranks if rank.latency]
+    if not said:
+        return None
+    first = said[0]
+    found: dict[str, Any] = {
+        "world_size": whole(first, "world_size"),
+        "nodes": whole(first, "nodes"),
+        "backend": text(first, "backend"),
+        "num_repeats": len(_times(first, "all_reduce")) or None,
+    }
+    for name in LATENCY_OPERATIONS:
+        found[name] = _percentiles(sorted(value for event in said for value in _times(event, name)))
+    found["all_reduce"]["num_bytes"] = whole(first, "all_reduce_bytes")
+    return found
+
+
+def _times(event: Mapping[str, Any], operation: str) -> list[float]:
+    values = sequence(event, f"{operation}_s")[:MAX_REPEATS]
+    return [value for value in values if isinstance(value, float) and math.isfinite(value) and value >= 0]
+
+
+def _percentiles(values: Sequence[float]) -> dict[str, Any]:
+    return {name: _percentile(values, share) for name, share in _PERCENTILES.items()}
+
+
+def _percentile(values: Sequence[float], share: float) -> float | None:
+    """Between the two nearest of sorted values, as numpy's ``percentile`` has it."""
+    if not values:
+        return None
+    place = share * (len(values) - 1)
+    below = int(place)
+    above = min(below + 1, len(values) - 1)
+    return values[below] + (place - below) * (values[above] - values[below])

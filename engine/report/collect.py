@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,14 +12,17 @@ from typing import Any
 from engine.analysis.published import Published, read_reference
 from engine.analysis.scaling import PointRow, make_points
 from engine.core.errors import InputError
+from engine.core.events import Event
 from engine.core.fields import mapping, sequence, text
 from engine.core.state import is_terminal
 from engine.overview import read_run
 from engine.report.wording import show_figure
-from engine.store import ExperimentPaths, ResultsPaths, RunPaths, is_safe_name, list_runs, read_json
-from engine.tail import RunFollower
+from engine.store import AttemptPaths, ExperimentPaths, ResultsPaths, RunPaths, is_safe_name, list_runs, read_json
+from engine.tail import RunFollower, read_events
 
-__all__ = ["ExperimentData", "RunData", "environments", "is_safe_name", "read_experiment"]
+__all__ = ["ExperimentData", "RunData", "environments", "events_of", "is_safe_name", "read_experiment"]
+
+_EVENT_FILE = re.compile(r"(?:rank|node)(\d+)\.jsonl")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,3 +132,20 @@ def environments(runs: Sequence[RunData]) -> list[dict[str, Any]]:
     """The nodes that the runs used, one entry per host."""
     envs = [env for run in runs for env in sequence(run.summary, "env") if isinstance(env, dict)]
     return list({text(env, "host") or str(index): env for index, env in enumerate(envs)}.values())
+
+
+def events_of(attempt: AttemptPaths, only: str = "") -> Iterator[Event]:
+    """The attempt's events, file by file in the order of rank.
+
+    Args:
+        attempt: of a run.
+        only: how the names of the files begin: ``rank`` or ``node``; all of them by default.
+    """
+    folder = attempt.root / "events"
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except OSError:
+        return
+    matched = [(match[1], name) for name in names if (match := _EVENT_FILE.fullmatch(name)) and name.startswith(only)]
+    for _, name in sorted(matched, key=lambda item: (not item[1].startswith("rank"), int(item[0]))):
+        yield from (event for event in read_events(folder / name) if event is not None)

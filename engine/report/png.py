@@ -7,7 +7,8 @@ from engine.report.epoch_figures import draw_loss_vs_epoch, draw_loss_vs_time, d
 from engine.report.figures import Drawn
 from engine.report.partition_figures import draw_partitions
 from engine.report.scaling_figures import draw_axis_bars, draw_efficiency, draw_speedup, draw_throughput
-from engine.report.time_figures import draw_epoch_time, draw_step_time, draw_system
+from engine.report.system_figures import draw_system
+from engine.report.time_figures import draw_epoch_time, draw_step_time
 
 __all__ = ["draw_figures"]
 

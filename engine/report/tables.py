@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,17 +13,16 @@ from typing import Any, TextIO
 from engine.analysis.published import Published
 from engine.analysis.scaling import FIGURES, PointRow
 from engine.analysis.statistics import Estimate
-from engine.core.events import Event
 from engine.core.fields import mapping, number, sequence, text, whole
-from engine.report.collect import ExperimentData, RunData
+from engine.report.collect import ExperimentData, RunData, events_of
 from engine.report.latency_tables import latency_columns, was_latency_asked
 from engine.report.metric_tables import final_metrics
 from engine.report.partition_tables import PARTITION_COLUMNS, partition_rows
+from engine.report.system_series import SYSTEM_COLUMNS, system_rows
 from engine.report.wording import NOT_AVAILABLE, data_label, plain_text
-from engine.store import AttemptPaths, write_whole
-from engine.tail import read_events
+from engine.store import write_whole
 
-__all__ = ["export_events", "system_rows", "write_tables"]
+__all__ = ["export_events", "write_tables"]
 
 Row = dict[str, Any]
 
@@ -33,7 +31,6 @@ _RANK_COLUMNS = (
     "peak_memory_bytes", "peak_device_memory_bytes",
 )  # fmt: skip
 _COMMON = ("kind", "time_s", "mono_s", "seq", "rank", "attempt")
-_EVENT_FILE = re.compile(r"(?:rank|node)(\d+)\.jsonl")
 
 
 def write_tables(data: ExperimentData) -> list[Path]:
@@ -72,67 +69,12 @@ def export_events(data: ExperimentData, out: TextIO) -> int:
     num_rows = 0
     for run in data.runs:
         for attempt in run.paths.attempts():
-            for event in _events_of(attempt):
+            for event in events_of(attempt):
                 common = [_cell(event.get(key)) for key in (*_COMMON, "epoch", "step")]
                 for name, value in _flatten(event):
                     writer.writerow([run.run_id, *common, _cell(name), _cell(value)])
                     num_rows += 1
     return num_rows
-
-
-def system_rows(run: RunData) -> Iterator[Row]:
-    """The node samples of the latest attempt; rates are those since the sample before."""
-    attempts = run.paths.attempts()
-    if not attempts:
-        return
-    before: dict[int, Event] = {}
-    first_s: float | None = None
-    for event in _events_of(attempts[-1], only="node"):
-        time_s = number(event, "time_s")
-        if event.get("kind") != "system" or time_s is None:
-            continue
-        first_s = time_s if first_s is None else min(first_s, time_s)
-        node_rank = whole(event, "node_rank") or 0
-        yield _system_row(run, event, before.get(node_rank), time_s - first_s)
-        before[node_rank] = event
-
-
-def _system_row(run: RunData, event: Event, before: Event | None, elapsed_s: float) -> Row:
-    ranks = [item for item in mapping(event, "ranks").values() if isinstance(item, dict)]
-    gpus = [item for item in sequence(event, "gpus") if isinstance(item, dict)]
-    gpu_use = [value for gpu in gpus if (value := number(gpu, "util_percent")) is not None]
-    return {
-        "run": run.run_id,
-        "node_rank": whole(event, "node_rank"),
-        "time_s": number(event, "time_s"),
-        "elapsed_s": round(elapsed_s, 3),
-        "cpu_percent": number(event, "cpu_percent"),
-        "memory_used_bytes": whole(event, "memory_used_bytes"),
-        "memory_total_bytes": whole(event, "memory_total_bytes"),
-        "net_sent_bytes": whole(event, "net_sent_bytes"),
-        "net_received_bytes": whole(event, "net_received_bytes"),
-        "net_sent_bytes_per_s": _rate(event, before, "net_sent_bytes"),
-        "net_received_bytes_per_s": _rate(event, before, "net_received_bytes"),
-        "load_1m": number(event, "load_1m"),
-        "ranks_cpu_percent_of_one_core": _total(ranks, "cpu_percent", every=True),
-        "ranks_rss_bytes": _total(ranks, "rss_bytes"),
-        "gpu_util_percent_mean": sum(gpu_use) / len(gpu_use) if gpu_use else None,
-        "gpu_memory_used_bytes": _total(gpus, "memory_used_bytes"),
-    }
-
-
-def _rate(event: Event, before: Event | None, key: str) -> float | None:
-    if before is None:
-        return None
-    now, then = number(event, key), number(before, key)
-    seconds = (number(event, "time_s") or 0.0) - (number(before, "time_s") or 0.0)
-    return (now - then) / seconds if now is not None and then is not None and now >= then and seconds > 0 else None
-
-
-def _total(items: Sequence[Mapping[str, Any]], key: str, *, every: bool = False) -> float | None:
-    """The sum of what is known; with ``every`` only where all of it is: the sum of some would pass for that of all."""
-    values = [value for item in items if (value := number(item, key)) is not None]
-    return sum(values) if values and (not every or len(values) == len(items)) else None
 
 
 def _data_of(data: ExperimentData, point: PointRow) -> str | None:
@@ -257,18 +199,6 @@ def _rank_rows(run: RunData) -> Iterator[Row]:
             yield row | {"bubble_ratio": bubble}
 
 
-def _events_of(attempt: AttemptPaths, only: str = "") -> Iterator[Event]:
-    """The attempt's events, file by file in the order of rank."""
-    folder = attempt.root / "events"
-    try:
-        names = [path.name for path in folder.iterdir()]
-    except OSError:
-        return
-    matched = [(match[1], name) for name in names if (match := _EVENT_FILE.fullmatch(name)) and name.startswith(only)]
-    for _, name in sorted(matched, key=lambda item: (not item[1].startswith("rank"), int(item[0]))):
-        yield from (event for event in read_events(folder / name) if event is not None)
-
-
 def _flatten(event: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
     for key, value in event.items():
         if depth == 0 and key in (*_COMMON, "epoch", "step"):
@@ -326,6 +256,6 @@ _EMPTY_HEADERS: dict[str, Sequence[str]] = {
     "epochs": ("run", "point", "repeat", "epoch", *FIGURES, "lr", "epoch_s", "epoch_without_evaluation_s"),
     "ranks": ("run", *_RANK_COLUMNS),
     "partitions": PARTITION_COLUMNS,
-    "system": ("run", "node_rank", "time_s", "elapsed_s", "cpu_percent", "memory_used_bytes", "load_1m"),
+    "system": SYSTEM_COLUMNS,
 }
 """What an empty table still says."""

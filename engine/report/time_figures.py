@@ -1,23 +1,19 @@
-"""Where the time of an epoch and of a step goes, and what the machine did meanwhile."""
+"""Where the time of an epoch and of a step goes."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from matplotlib.axes import Axes
 
 from engine.analysis.scaling import PointRow
 from engine.core.events import PHASES
 from engine.core.fields import mapping, number, sequence
 from engine.report.collect import ExperimentData, RunData
-from engine.report.figures import Drawn, looks_of, short_text, subtitle
+from engine.report.figures import Drawn, short_text, subtitle
 from engine.report.style import finish, new_figure
-from engine.report.tables import Row, system_rows
 
-__all__ = ["draw_epoch_time", "draw_step_time", "draw_system"]
+__all__ = ["draw_epoch_time", "draw_step_time"]
 
 Parts = dict[str, float]
 
@@ -37,8 +33,6 @@ _PHASE_LOOKS = {
 }
 _OTHER_LOOK = ("#8C6D46", "++")
 """Of a phase that only this strategy has."""
-
-MAX_SYSTEM_POINTS = 2000
 
 
 def draw_epoch_time(data: ExperimentData, folder: Path) -> Drawn:
@@ -117,52 +111,3 @@ def _draw_stacks(
     details = "  |  ".join(part for part in (subtitle(data, with_baseline=False), about) if part)
     finish(figure, path, title=f"{word}: {short_text(data.name)}", subtitle=details, legend_from=[axes])
     return Drawn(name=name, caption=word, path=path)
-
-
-_PANELS = (
-    ("CPU of the node (%)", ("cpu_percent",), 1.0),
-    ("memory used (GiB)", ("memory_used_bytes",), 2.0**30),
-    ("net, sent + received (MiB/s)", ("net_sent_bytes_per_s", "net_received_bytes_per_s"), 2.0**20),
-)
-
-
-def draw_system(data: ExperimentData, folder: Path) -> Drawn:
-    """CPU, memory and net of the first node against time, for the first repeat of every point."""
-    name, caption = "system_vs_time", "CPU, memory and net against time"
-    samples = {}
-    for point in data.points:
-        runs = data.runs_of(point.point)
-        rows = [row for row in system_rows(runs[0]) if (row["node_rank"] or 0) == 0] if runs else []
-        if rows:
-            samples[point.label] = rows[:: max(len(rows) // MAX_SYSTEM_POINTS, 1)]
-    panels = [p for p in _PANELS if any(_value(row, p[1]) is not None for rows in samples.values() for row in rows)]
-    if not panels:
-        return Drawn(name=name, caption=caption, path=None, reason="no run has system samples")
-    figure, axes = new_figure(len(panels), width=9.0, height=2.3 * len(panels) + 1.2, rows=True)
-    looks = looks_of([point.label for point in data.points])
-    for panel, (y_label, keys, unit) in zip(axes, panels, strict=True):
-        for label, rows in samples.items():
-            _draw_samples(panel, rows, keys, unit, label, looks[label].color, looks[label].dashes)
-        panel.set_ylabel(y_label, fontsize=9)
-        panel.set_ylim(bottom=0)
-    axes[-1].set_xlabel("time since the first sample of the run (s)")
-    path = folder / f"{name}.png"
-    details = "  |  ".join(part for part in (subtitle(data, with_baseline=False), "first repeat of each point") if part)
-    finish(figure, path, title=f"System: {short_text(data.name)}", subtitle=details, legend_from=axes)
-    return Drawn(name=name, caption=caption, path=path)
-
-
-def _draw_samples(
-    panel: Axes, rows: Sequence[Row], keys: Sequence[str], unit: float, label: str, color: str, dashes: Any
-) -> None:
-    known = [(row["elapsed_s"], value / unit) for row in rows if (value := _value(row, keys)) is not None]
-    if not known:
-        return
-    x, y = zip(*known, strict=True)
-    marker = "." if len(known) < 60 else ""
-    panel.plot(x, y, color=color, linestyle=dashes, marker=marker, linewidth=1.4, label=short_text(label))
-
-
-def _value(row: Row, keys: Sequence[str]) -> float | None:
-    values = [value for key in keys if (value := number(row, key)) is not None]
-    return sum(values) if len(values) == len(keys) else None

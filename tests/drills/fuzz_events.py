@@ -30,7 +30,8 @@ from engine.logbook.files import ALL_STREAMS
 from engine.logbook.page import LogSelection
 from engine.replay import RunReplay
 from engine.report.collect import read_experiment
-from engine.report.tables import export_events, system_rows, write_tables
+from engine.report.system_series import system_rows
+from engine.report.tables import export_events, write_tables
 from engine.report.write import write_report
 from engine.store import ResultsPaths, RunPaths, write_json
 from engine.tail import RunFollower, read_events

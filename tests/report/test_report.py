@@ -11,7 +11,8 @@ import pytest
 from engine.core.errors import InputError
 from engine.report.collect import is_safe_name, read_experiment
 from engine.report.scaling_figures import _side_by_side
-from engine.report.tables import export_events, system_rows
+from engine.report.system_series import system_rows
+from engine.report.tables import export_events
 from engine.report.time_figures import _epoch_parts
 from engine.report.write import write_report
 from engine.store import write_json
@@ -316,6 +317,29 @@ def test_the_use_of_some_ranks_does_not_pass_for_that_of_all(maker):
     assert rows[0]["ranks_cpu_percent_of_one_core"] is None
     assert rows[1]["ranks_cpu_percent_of_one_core"] == 200.0
     assert rows[0]["ranks_rss_bytes"] == 2 * 280 * 2**20
+
+
+def test_the_series_of_the_machines_are_of_every_attempt_and_node_and_rates_begin_anew_with_each(maker):
+    paths = maker.add_run("ddp", 2, 0, num_epochs=1)
+    first = [json.loads(line) for line in paths.attempt(1).node_events(0).read_text().splitlines()]
+    others = ((paths.attempt(1), 1, 0.25), (paths.attempt(2), 0, 100.0))
+    for attempt, node_rank, later_s in others:
+        events = attempt.node_events(node_rank)
+        events.parent.mkdir(parents=True, exist_ok=True)
+        moved = [line | {"node_rank": node_rank, "time_s": line["time_s"] + later_s} for line in first]
+        events.write_text("".join(json.dumps(line) + "\n" for line in moved))
+    maker.write_plan()
+    written = write_report(maker.results, maker.name)
+    rows = read_csv(maker.paths.csv("system"))
+    found = {(row["attempt"], row["node_rank"]): row for row in reversed(rows)}
+    assert len(rows) == 3 * len(first)
+    assert {key: row["elapsed_s"] for key, row in found.items()} == {
+        ("1", "0"): "0",
+        ("1", "1"): "0.25",
+        ("2", "0"): "100",
+    }
+    assert {row["net_sent_bytes_per_s"] for row in found.values()} == {"n/a"}
+    assert maker.paths.plots / "system_vs_time.png" in written
 
 
 def test_published_figures_stand_beside_ours_row_by_row(comparison):

@@ -1,3 +1,4 @@
+import importlib.util
 import io
 import json
 import sys
@@ -136,6 +137,14 @@ def test_a_gpu_asked_for_in_vain_is_told_and_the_rest_is_checked_all_the_same():
     facts = check(device="cuda", model="no_such:Net")
     assert 'device = "cuda"' in facts["problems"][0]
     assert "No module named 'no_such'" in facts["problems"][1]
+
+
+def test_a_torch_without_the_deprecated_launch_is_told_before_anything_is_started(monkeypatch):
+    assert problems(launch="torch.distributed.launch") == []
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    (line,) = problems(launch="torch.distributed.launch")
+    assert line.startswith('launch = "torch.distributed.launch": torch ')
+    assert line.endswith('no longer has it; take "torchrun"')
 
 
 def test_more_ranks_than_gpus_are_refused_by_number(monkeypatch):

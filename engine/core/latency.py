@@ -23,7 +23,7 @@ _PERCENTILES = {"median_s": 0.5, "p5_s": 0.05, "p95_s": 0.95}
 def put_together(ranks: Sequence[RankRecord]) -> dict[str, Any] | None:
     """Return what a summary says under ``latency``: all repeats of all ranks together; None where none was measured.
 
-    Keys: world_size, nodes, backend, num_repeats (of a rank), and for each operation median_s, p5_s and p95_s, with
+    Keys: world_size, nodes, backend, and for each operation num_repeats (of a rank), median_s, p5_s and p95_s, with
     num_bytes for ``all_reduce``.
     """
     said = [rank.latency for rank in ranks if rank.latency]
@@ -34,10 +34,11 @@ def put_together(ranks: Sequence[RankRecord]) -> dict[str, Any] | None:
         "world_size": whole(first, "world_size"),
         "nodes": whole(first, "nodes"),
         "backend": text(first, "backend"),
-        "num_repeats": len(_times(first, "all_reduce")) or None,
     }
     for name in LATENCY_OPERATIONS:
-        found[name] = _percentiles(sorted(value for event in said for value in _times(event, name)))
+        times = [_times(event, name) for event in said]
+        counted = {"num_repeats": max(map(len, times)) or None}
+        found[name] = counted | _percentiles(sorted(value for own in times for value in own))
     found["all_reduce"]["num_bytes"] = whole(first, "all_reduce_bytes")
     return found
 

@@ -28,5 +28,5 @@ def _words(latency: Mapping[str, Any], name: str) -> str:
     if median is None:
         return UNKNOWN
     size = "" if (num_bytes := whole(found, "num_bytes")) is None else f"{num_bytes} bytes, "
-    counted = f"{size}{whole(latency, 'world_size')} ranks, {whole(latency, 'num_repeats')} repeats"
+    counted = f"{size}{whole(latency, 'world_size')} ranks, {whole(found, 'num_repeats')} repeats"
     return f"{format_micro(median)}, 5 to 95 %: {format_micro(low)} to {format_micro(high)} ({counted})"

@@ -426,7 +426,7 @@ def test_names_that_are_no_logs_are_not_files(run: RunPaths) -> None:
 Step = list[tuple[int, int]]  # (file, time) of each line that is written between two readings
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 30)), max_size=8), min_size=1, max_size=6))
 def test_however_lines_come_in_each_stands_once_and_by_time(
     tmp_path_factory: pytest.TempPathFactory, steps: list[Step]

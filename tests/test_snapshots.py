@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.core.errors import InputError
@@ -76,7 +76,6 @@ def test_a_part_that_is_gone_or_has_another_size_does_not_count(paths: RunPaths,
     assert list_snapshots(paths) == []
 
 
-@settings(deadline=None)  # a loaded machine is no failure
 @given(st.binary(max_size=200))
 def test_a_manifest_of_garbage_does_not_count(content: bytes) -> None:
     import tempfile
@@ -165,7 +164,6 @@ def test_an_interval_is_read(text: str, rule: SnapshotRule) -> None:
     assert parse_rule(text) == rule
 
 
-@settings(deadline=None)
 @given(st.text(max_size=20))
 def test_whatever_is_no_interval_raises_nothing_but_a_value_error(text: str) -> None:
     with contextlib.suppress(ValueError):

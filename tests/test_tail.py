@@ -105,7 +105,7 @@ def test_what_is_no_plain_file_gives_nothing(tmp_path):
     assert Tail(tmp_path / "pipe").read() == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     lines=st.lists(st.binary(max_size=40).map(lambda raw: raw.replace(b"\n", b"")), max_size=20),
     cuts=st.lists(st.integers(0, 800), max_size=8),

@@ -188,7 +188,7 @@ VALUES = st.recursive(
 ODD = st.dictionaries(KEYS, VALUES, max_size=8)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(ODD, ODD), max_size=5))
 def test_no_folder_of_a_stranger_stops_the_points(runs):
     succeeded = [(spec, summary | {"state": "succeeded"}) for spec, summary in runs]

@@ -344,7 +344,7 @@ def told_runs(draw: st.DrawFn) -> list[list[dict[str, Any]]]:
 
 
 @given(told_runs())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_progress_is_what_the_fold_says_of_the_same_lines(files: list[list[dict[str, Any]]]):
     curves, other = RunCurves(SPEC), RunFold(SPEC)
     for event in sorted((event for events in files for event in events), key=lambda e: e["attempt"]):
@@ -369,7 +369,7 @@ def test_progress_is_the_same_after_thousands_of_windows_that_the_fold_has_merge
 
 
 @given(told_runs(), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_order_in_which_files_are_read_does_not_matter(files: list[list[dict[str, Any]]], random: Any):
     whole, pieces = RunCurves(SPEC), RunCurves(SPEC)
     last = max(event["attempt"] for events in files for event in events)
@@ -387,7 +387,7 @@ def test_the_order_in_which_files_are_read_does_not_matter(files: list[list[dict
 
 
 @given(told_runs(), st.integers(0, 100))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_what_was_packed_goes_on_as_if_it_had_not_been(files: list[list[dict[str, Any]]], cut: int):
     events = [*(event for events in files for event in events), system(120.0), system(121.0)]
     events.sort(key=lambda e: e["attempt"])
@@ -432,7 +432,7 @@ REAL = {"boundary": {"step_s": 0.1, "phases": {"forward": 0.1}}, "loss_min": 0.5
 
 
 @given(FIELDS, PLACES | st.just([]))
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 def test_what_the_fast_way_reads_the_slow_way_reads_too(fields: dict[str, Any], places: list[tuple[int, bytes]]):
     text = cut_or_change(line(step(0, 3, first=0) | REAL | fields), places)
     fast = read_step(text)
@@ -446,7 +446,7 @@ def test_what_the_fast_way_reads_the_slow_way_reads_too(fields: dict[str, Any], 
 
 
 @given(st.lists(st.tuples(FIELDS, PLACES | st.just([])), min_size=1, max_size=4))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_line_raises_and_a_block_is_its_lines(changes: list[tuple[dict[str, Any], list[tuple[int, bytes]]]]):
     lines = [line(start()), line(step(0, 0))]
     lines += [cut_or_change(line(step(0, n) | REAL | fields), places) for n, (fields, places) in enumerate(changes, 1)]
@@ -469,7 +469,7 @@ def test_no_line_raises_and_a_block_is_its_lines(changes: list[tuple[dict[str, A
               st.sampled_from(["run_start", "epoch_stop", "eval", "metric", "system", "error", "run_stop", "step"])),
     min_size=3,
 ), max_size=12))  # fmt: skip
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_event_raises(odd: list[dict[str, Any]]):
     curves = fold(start(), step(0, 0))
     for event in odd:

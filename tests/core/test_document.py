@@ -152,19 +152,19 @@ def assert_read_as_toml(document):
     assert document is None or document.data == tomli.loads(document.text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(max_size=200))
 def test_any_text_parses_or_is_refused(text):
     assert_read_as_toml(try_to_parse(text))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.sampled_from([*"ab.=[]{},\n# 1é'\"\\", '"""', "[[", "= ", "true", "\r\n"]), max_size=40))
 def test_toml_shaped_text_parses_or_is_refused(parts):
     assert_read_as_toml(try_to_parse("".join(parts)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 2**32))
 def test_a_damaged_file_parses_or_is_refused(seed):
     chance = random.Random(seed)

@@ -435,7 +435,7 @@ EVENTS = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     events=st.lists(st.one_of(EVENTS, st.none()), max_size=25),
     spec=st.dictionaries(NAMES, VALUES, max_size=6),

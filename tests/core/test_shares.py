@@ -43,7 +43,7 @@ sizes = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(name=st.sampled_from(list(PARTITIONS)), sizes=sizes, epoch=st.integers(0, 3))
 def test_every_share_has_whole_steps_of_samples_that_exist_and_none_twice(name, sizes, epoch):
     partition = make(name, **sizes)
@@ -56,7 +56,7 @@ def test_every_share_has_whole_steps_of_samples_that_exist_and_none_twice(name, 
         assert all((own >= 0) & (own < sizes["num_samples"]))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(name=st.sampled_from(WITHOUT_OVERLAP), sizes=sizes)
 def test_without_overlap_no_sample_is_on_two_shares_and_few_are_left_out(name, sizes):
     partition = make(name, **sizes)
@@ -67,7 +67,7 @@ def test_without_overlap_no_sample_is_on_two_shares_and_few_are_left_out(name, s
     assert sizes["num_samples"] - len(used) < batch + sizes["num_shares"] + rest_of_classes
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(name=st.sampled_from(list(PARTITIONS)), sizes=sizes, epoch=st.integers(0, 2))
 def test_a_rank_finds_its_own_list_without_those_of_the_others(name, sizes, epoch):
     all_lists = make(name, **sizes).draw(epoch)
@@ -75,7 +75,7 @@ def test_a_rank_finds_its_own_list_without_those_of_the_others(name, sizes, epoc
         assert np.array_equal(make(name, **sizes).draw(epoch, [share])[0], all_lists[share])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(sizes=sizes)
 def test_the_shares_of_disjoint_are_the_batches_of_one_process_in_their_order(sizes):
     partition = make("disjoint", **sizes)
@@ -86,7 +86,7 @@ def test_the_shares_of_disjoint_are_the_batches_of_one_process_in_their_order(si
         assert np.array_equal(lists[:, step].ravel(), order[step * batch : (step + 1) * batch])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     counts=st.lists(st.integers(0, 60), min_size=2, max_size=6).filter(lambda counts: sum(counts) > 0),
     num_shares=st.integers(1, 8),

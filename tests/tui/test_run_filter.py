@@ -130,7 +130,7 @@ _words = st.one_of(
 _values = st.one_of(st.none(), st.floats(), st.integers(), st.text(max_size=6))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     text=st.one_of(st.text(max_size=40), st.lists(_words, max_size=4).map(" ".join)),
     loss=st.one_of(st.none(), st.floats()),
@@ -148,7 +148,7 @@ def test_no_text_whatever_makes_the_filter_raise(
     assert all(isinstance(notice, str) for notice in found.notices)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(word=st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=10).filter(lambda w: w != "pinned"))
 def test_a_word_and_its_negation_divide_the_runs(word: str) -> None:
     row = make_row(note="ab12")

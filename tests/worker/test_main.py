@@ -13,7 +13,7 @@ LONG = {"epochs": 10_000, "evaluate_every": 0}
 
 
 def wait_for_steps(run, world_size, count=20):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         try:
             if all(len(run.steps(rank)) >= count for rank in range(world_size)):

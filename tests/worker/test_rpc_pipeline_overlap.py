@@ -7,7 +7,7 @@ import pytest
 from rpc_ranks import Job, run_ranks
 
 NUM_ATTEMPTS = 3
-"""Of the measurement with real compute: the machine may be busy with something else."""
+"""Of a measurement: the machine may be busy with something else."""
 STEADY = 1.25
 """Equal passes that differ by more than this factor shared their core with another load."""
 
@@ -66,8 +66,10 @@ def test_with_equal_stages_the_bubble_is_that_of_the_schedule(tmp_path, schedule
         batch_sizes=[16] * 6,
         pipeline={"split": ["right"], "schedule": schedule, "num_micro_batches": num_micro_batches},
     )
-    ranks = run_ranks(tmp_path, job)
-    assert least_bubble(ranks) == pytest.approx(ideal_bubble(2, num_micro_batches), rel=0.2)
+    expected, bubbles = pytest.approx(ideal_bubble(2, num_micro_batches), rel=0.2), []
+    while expected not in bubbles and len(bubbles) < NUM_ATTEMPTS:
+        bubbles.append(least_bubble(run_ranks(tmp_path / str(len(bubbles)), job)))
+    assert expected in bubbles
 
 
 def test_stage_0_works_on_the_next_micro_batch_while_stage_1_works_on_this_one(tmp_path):

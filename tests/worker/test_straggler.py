@@ -82,7 +82,8 @@ def test_the_other_rank_shows_it_as_communication(takes, slow_phase):
     def claim(runs):
         usual, found = usual_s(runs, 0), phase_s(runs[slow_phase], 0)
         waits = [event["boundary"]["phases"]["comm"] for event in runs[slow_phase].steps(0) if event["step"] >= 2]
-        assert median(waits) - usual["comm"] > DELAY_S - 2 * TOLERANCE_S
+        most = quantiles(waits, n=4)[2]  # a step for which this rank itself came late waits less
+        assert most - usual["comm"] > DELAY_S - 2 * TOLERANCE_S
         for phase in found.keys() - {"comm"}:
             assert found[phase] - usual[phase] < TOLERANCE_S, phase
 

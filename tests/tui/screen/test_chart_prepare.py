@@ -172,7 +172,7 @@ def test_a_dashed_line_is_never_smoothed() -> None:
     assert LineMemory(line).prepare(line, view).y.tolist() == [0.0, 100.0]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 10_000),
     steps=st.lists(st.integers(1, 90), min_size=1, max_size=4),

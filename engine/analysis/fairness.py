@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from statistics import fmean
 from typing import Any
 
 from engine.core.fields import mapping, sequence, text, whole
 
-__all__ = ["compare_fairly", "own_confounds"]
+__all__ = ["compare_fairly", "merge_alike", "own_confounds"]
 
 Run = tuple[Mapping[str, Any], Mapping[str, Any]]
 """``run.json`` and ``summary.json``."""
@@ -19,6 +20,9 @@ _OF_THE_STRATEGY = {
     "device", "measure_latency",
 }  # fmt: skip
 """Keys that differ because the strategy or its size does, or whose effect is compared (batch, rate, device) below."""
+
+_OTHERS_BEGIN = "other processes used "
+_UNLIKE_PERCENT = 10.0
 
 _RESOLVED = {
     "global_batch_size": "global batch",
@@ -34,21 +38,45 @@ def compare_fairly(runs: Sequence[Run], baseline: Sequence[Run]) -> list[str]:
     if not runs or not baseline:
         return []
     (spec, summary), (base_spec, base_summary) = runs[0], baseline[0]
+    config, base_config = mapping(spec, "config"), mapping(base_spec, "config")
     lines: list[str] = []
     for key, word in _RESOLVED.items():
         ours, theirs = _plain(summary.get(key)), _plain(base_summary.get(key))
         if ours is not None and theirs is not None and ours != theirs:
-            lines.append(f"{word} {_show(ours)}, baseline {_show(theirs)}")
+            lines.append(f"{word} {_show(ours)}, baseline {_show(theirs)}{_of_the_rate(key, config, runs, baseline)}")
     lines += _thread_lines(summary, base_summary)
-    config, base_config = mapping(spec, "config"), mapping(base_spec, "config")
     for key in sorted(set(config) | set(base_config)):
         if key not in _OF_THE_STRATEGY and config.get(key) != base_config.get(key):
             lines += _config_lines(key, config.get(key), base_config.get(key))
     if _cpu_models(runs) and _cpu_models(baseline) and _cpu_models(runs) != _cpu_models(baseline):
         lines.append(f"CPU {', '.join(_cpu_models(runs))}, baseline {', '.join(_cpu_models(baseline))}")
-    theirs = {_form(line) for line in _confounds(baseline)}
-    lines += [line for line in own_confounds(runs) if _form(line) not in theirs]
+    known = {_form(line) for line in _confounds(baseline)}
+    lines += _own_lines(runs, known)
+    lines += _other_load(runs, baseline)
     return list(dict.fromkeys(lines))
+
+
+def _other_load(runs: Sequence[Run], baseline: Sequence[Run]) -> list[str]:
+    """Both sides were disturbed, but not alike: the ratio is off by about as much."""
+    ours, theirs = _percent_of_others(runs), _percent_of_others(baseline)
+    if ours is None or theirs is None or abs(ours - theirs) <= _UNLIKE_PERCENT:
+        return []
+    return [f"other processes used {ours:.0f} % of the CPU, in the baseline's runs {theirs:.0f} %"]
+
+
+def _percent_of_others(runs: Sequence[Run]) -> float | None:
+    lines = [line for line in _confounds(runs) if line.startswith(_OTHERS_BEGIN)]
+    return fmean(float(_NUMBER.findall(line)[0]) for line in lines) if lines else None
+
+
+def _of_the_rate(key: str, config: Mapping[str, Any], runs: Sequence[Run], baseline: Sequence[Run]) -> str:
+    """What became of the learning rate where the batch is another than the baseline's."""
+    scaling = text(config, "lr_scaling") or "none"
+    if key == "lr" and scaling != "none":
+        return f" (lr_scaling = {scaling})"
+    rates = [_plain(group[0][1].get("lr")) for group in (runs, baseline)]
+    same = rates[0] is not None and rates[0] == rates[1]
+    return f", at the same learning rate {_show(rates[0])}" if key == "global_batch_size" and same else ""
 
 
 def own_confounds(runs: Sequence[Run]) -> list[str]:
@@ -56,14 +84,27 @@ def own_confounds(runs: Sequence[Run]) -> list[str]:
 
     Lines of several repeats that differ in their numbers only become one, with the range of each number.
     """
+    return _own_lines(runs, set())
+
+
+def _own_lines(runs: Sequence[Run], known: Set[str]) -> list[str]:
+    found = [(line, str(index)) for index, run in enumerate(runs) for line in _confounds([run])]
+    merged = merge_alike([(line, index) for line, index in found if _form(line) not in known])
+    return [f"{line} ({len(whose)} of {len(runs)} runs)" if len(runs) > 1 else line for line, whose in merged]
+
+
+def merge_alike(lines: Sequence[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+    """Return each line, merged with those that differ from it in their numbers only, and whose it is.
+
+    Args:
+        lines: each with whose it is, in order.
+    """
     alike: dict[str, list[str]] = {}
-    for line in _confounds(runs):
+    whose: dict[str, list[str]] = {}
+    for line, owner in lines:
         alike.setdefault(_form(line), []).append(line)
-    lines = []
-    for form, group in alike.items():
-        found = sum(any(_form(line) == form for line in _confounds([run])) for run in runs)
-        lines.append(_merge(group) + (f" ({found} of {len(runs)} runs)" if len(runs) > 1 else ""))
-    return lines
+        whose.setdefault(_form(line), []).append(owner)
+    return [(_merge(list(dict.fromkeys(group))), list(dict.fromkeys(whose[form]))) for form, group in alike.items()]
 
 
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.]*\w)")
@@ -84,11 +125,32 @@ def _merge(lines: Sequence[str]) -> str:
     return _NUMBER.sub(lambda _: next(words), lines[0])
 
 
+_SCHEDULER_USES = {
+    "constant": set(),
+    "step": {"step_size", "gamma"},
+    "multistep": {"milestones", "gamma"},
+    "exponential": {"gamma"},
+    "cosine": {"t_max", "eta_min"},
+}
+"""Settings of a schedule beside its warm-up; the others are there with their defaults, and mean nothing."""
+
+
 def _config_lines(key: str, ours: Any, theirs: Any) -> list[str]:
     if isinstance(ours, dict) and isinstance(theirs, dict):
+        if key == "scheduler":
+            ours, theirs = _used_schedule(ours), _used_schedule(theirs)
         names = [name for name in sorted(set(ours) | set(theirs), key=str) if ours.get(name) != theirs.get(name)]
         return [f"{key}.{name} {_show(ours.get(name))}, baseline {_show(theirs.get(name))}" for name in names]
     return [f"{key} {_show(ours)}, baseline {_show(theirs)}"]
+
+
+def _used_schedule(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+    """What the schedule of that name takes; of an unknown name, everything."""
+    name = text(scheduler, "name") or "constant"
+    used = _SCHEDULER_USES.get(name, set(scheduler)) | {"name", "warmup_epochs"}
+    if whole(scheduler, "warmup_epochs"):
+        used |= {"warmup_factor"}
+    return {key: value for key, value in scheduler.items() if key in used}
 
 
 def _thread_lines(summary: Mapping[str, Any], base_summary: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from engine.analysis.fairness import compare_fairly, own_confounds
+from engine.analysis.losses import Lost, explain_loss
 from engine.analysis.statistics import Estimate, estimate, estimate_ratio
 from engine.catalog import STRATEGY_TRAITS
 from engine.core.fields import mapping, number, sequence, text, whole, whole_or
@@ -42,6 +43,7 @@ class PointRow:
         time_speedup: only where both saw equally many samples.
         time_saved_ratio: the part of the baseline's total time that is saved.
         all_reduce_s, barrier_s: latency of an all-reduce of 4 bytes and of a barrier, where the runs measured it.
+        lost: where the efficiency went; None for a baseline.
         real_s: life of a process, of the slowest rank; user_s and system_s are its CPU time, mean of the ranks.
         final, best: per figure of ``FIGURES`` (best: of the evaluations).
         baseline: the baseline's point id, "" where there is none; ``baseline_reason`` says why.
@@ -74,6 +76,7 @@ class PointRow:
     time_speedup: Estimate | None
     time_efficiency: Estimate | None
     time_saved_ratio: Estimate | None
+    lost: Lost | None
     real_s: Estimate | None
     user_s: Estimate | None
     system_s: Estimate | None
@@ -126,6 +129,7 @@ def _make_point(point: str, groups: Mapping[str, list[Run]], labels: Mapping[str
     def per_device(speedup: Estimate | None) -> Estimate | None:
         return speedup.scaled(1 / ratio) if speedup is not None and ratio else None
 
+    time_efficiency, throughput_efficiency = per_device(time_speedup), per_device(throughput_speedup)
     epochs_done, samples_seen = median("epochs_done"), median("samples_seen")
     return PointRow(
         point=point,
@@ -150,10 +154,13 @@ def _make_point(point: str, groups: Mapping[str, list[Run]], labels: Mapping[str
         samples_per_s=median("throughput", "samples_per_s"),
         step_s=median("throughput", "step_s_median"),
         throughput_speedup=throughput_speedup,
-        throughput_efficiency=per_device(throughput_speedup),
+        throughput_efficiency=throughput_efficiency,
         time_speedup=time_speedup,
-        time_efficiency=per_device(time_speedup),
+        time_efficiency=time_efficiency,
         time_saved_ratio=time_speedup.mapped(lambda value: 1 - 1 / value) if time_speedup is not None else None,
+        lost=_lost(good, _succeeded(groups.get(baseline, [])), time_efficiency, throughput_efficiency)
+        if baseline != point
+        else None,
         real_s=estimate([_of_ranks(run, "real_s", max) for run in good]),
         user_s=estimate([_of_ranks(run, "user_s", fmean) for run in good]),
         system_s=estimate([_of_ranks(run, "system_s", fmean) for run in good]),
@@ -197,6 +204,15 @@ def _compare(good: Sequence[Run], baseline: str, groups: Mapping[str, list[Run]]
         time_speedup=None if unequal else estimate_ratio(_values(base, *_TOTAL), _values(good, *_TOTAL)),
         device_ratio=ratio,
         notes=tuple(notes),
+    )
+
+
+def _lost(good: Sequence[Run], base: Sequence[Run], time: Estimate | None, throughput: Estimate | None) -> Lost | None:
+    return explain_loss(
+        good,
+        base,
+        time_efficiency=time.value if time is not None else None,
+        throughput_efficiency=throughput.value if throughput is not None else None,
     )
 
 

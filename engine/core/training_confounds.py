@@ -17,6 +17,9 @@ FEW_STEPS = 10
 SKEWED = 0.2
 """Class skew that chance does not make of a few hundred samples a rank (10 classes, 200 samples: 0.09)."""
 
+MUCH_EVALUATION = 0.1
+"""The share of the total time from which on an evaluation is named: a time speedup is then not that of training."""
+
 _DISPENSABLE_RATIO = 0.01
 
 
@@ -31,7 +34,6 @@ def find_training_confounds(record: RunRecord, times: Mapping[str, Any]) -> list
         *_slowed(record),
         *_coverage_lines(record),
         *_evaluation_lines(record, times),
-        *_rate_lines(record),
         *_few_steps(record),
     ]
 
@@ -90,21 +92,16 @@ def _overlaps(name: str, total: Mapping[str, Any]) -> list[str]:
 
 def _evaluation_lines(record: RunRecord, times: Mapping[str, Any]) -> list[str]:
     num_ranks = record.started("world_size") or 1
-    if text(record.config, "evaluation") != "every_rank" or num_ranks < 2:
-        return []
     eval_s, total_s = number(times, "eval_s"), number(times, "total_s")
-    share = f": {_percent(eval_s / total_s)} of the total time" if eval_s is not None and total_s else ""
-    return [f"each of {num_ranks} ranks evaluates everything (evaluation = every_rank){share}"]
-
-
-def _rate_lines(record: RunRecord) -> list[str]:
-    """Weak scaling: the batch grows with the ranks; what of the learning rate?"""
-    config = record.config
-    local, batch = whole(config, "local_batch_size"), record.started("global_batch_size")
-    parts = local and local * (whole(config, "gradient_accumulation_steps") or 1)
-    if not parts or batch is None or batch <= parts or (text(config, "lr_scaling") or "none") != "none":
+    share = eval_s / total_s if eval_s is not None and total_s else None
+    if text(record.config, "evaluation") == "every_rank" and num_ranks > 1:
+        known = f": {_percent(share)} of the total time" if share is not None else ""
+        return [f"each of {num_ranks} ranks evaluates everything (evaluation = every_rank){known}"]
+    if share is None or share <= MUCH_EVALUATION:
         return []
-    return [f"the global batch is {batch / parts:g} times that of one device, the learning rate is not scaled"]
+    every = whole(record.config, "evaluate_every")
+    why = f" (evaluate_every = {every})" if every else ""
+    return [f"evaluation is {_percent(share)} of the total time{why}"]
 
 
 def _few_steps(record: RunRecord) -> list[str]:

@@ -6,6 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 
+from engine.analysis.fairness import merge_alike
 from engine.analysis.published import figure_of
 from engine.analysis.scaling import PointRow
 from engine.analysis.statistics import MIN_BOOTSTRAP, MIN_REPEATS, Estimate
@@ -14,6 +15,7 @@ from engine.report.blocks import Block, Bullets, Code, Figures, Paragraph, Pictu
 from engine.report.collect import ExperimentData, RunData, environments
 from engine.report.figures import Drawn
 from engine.report.latency_tables import latency_blocks
+from engine.report.loss_tables import loss_blocks
 from engine.report.metric_tables import metric_blocks
 from engine.report.partition_tables import partition_blocks
 from engine.report.wording import (
@@ -33,6 +35,7 @@ def make_sections(data: ExperimentData, figures: Sequence[Drawn]) -> list[Sectio
     """Return the sections in their order; empty ones are left out."""
     sections = [
         Section(title="Results", blocks=_results(data)),
+        Section(title="Where the efficiency went", blocks=loss_blocks(data)),
         Section(title="Further metrics", blocks=metric_blocks(data)),
         Section(title="Latency of a small all-reduce and of a barrier", blocks=latency_blocks(data)),
         Section(title="Figures", blocks=_figures(figures)),
@@ -192,11 +195,8 @@ def _method(data: ExperimentData) -> list[Block]:
 
 
 def _confounds(data: ExperimentData) -> list[Block]:
-    found: dict[str, list[str]] = {}
-    for run in data.runs:
-        for line in sequence(run.summary, "confounds"):
-            found.setdefault(str(line), []).append(run.run_id)
-    lines = [f"{line} ({_some(runs, len(data.runs))})" for line, runs in found.items()]
+    found = [(str(line), run.run_id) for run in data.runs for line in sequence(run.summary, "confounds")]
+    lines = [f"{line} ({_some(runs, len(data.runs))})" for line, runs in merge_alike(found)]
     lines += list(data.notes)
     return [Bullets(lines=lines)] if lines else [Paragraph(text="Nothing was found in the runs' own data.")]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.report.collect import ExperimentData
 from engine.report.epoch_figures import draw_loss_vs_epoch, draw_loss_vs_time, draw_test_accuracy, draw_test_loss
 from engine.report.figures import Drawn
+from engine.report.loss_figures import draw_losses
 from engine.report.partition_figures import draw_partitions
 from engine.report.scaling_figures import draw_axis_bars, draw_efficiency, draw_speedup, draw_throughput
 from engine.report.system_figures import draw_system
@@ -24,6 +25,7 @@ def draw_figures(data: ExperimentData) -> list[Drawn]:
         draw_speedup(data, folder),
         draw_efficiency(data, folder),
         draw_throughput(data, folder),
+        draw_losses(data, folder),
         draw_epoch_time(data, folder),
         draw_step_time(data, folder),
         draw_test_accuracy(data, folder),

@@ -16,6 +16,7 @@ from engine.analysis.statistics import Estimate
 from engine.core.fields import mapping, number, sequence, text, whole
 from engine.report.collect import ExperimentData, RunData, events_of
 from engine.report.latency_tables import latency_columns, was_latency_asked
+from engine.report.loss_tables import loss_columns
 from engine.report.metric_tables import final_metrics
 from engine.report.partition_tables import PARTITION_COLUMNS, partition_rows
 from engine.report.system_series import SYSTEM_COLUMNS, system_rows
@@ -121,7 +122,7 @@ def _summary_row(data: ExperimentData, point: PointRow) -> Row:
     if was_latency_asked(data.runs):
         row |= _estimate_columns("all_reduce_latency_s", point.all_reduce_s)
         row |= _estimate_columns("barrier_latency_s", point.barrier_s)
-    return row | {"baseline": point.baseline or None, "notes": "; ".join(point.notes)}
+    return row | loss_columns(point) | {"baseline": point.baseline or None, "notes": "; ".join(point.notes)}
 
 
 def _published_columns(point: PointRow, published: Published) -> Row:

@@ -131,6 +131,58 @@ def test_differences_that_spoil_the_comparison_are_named():
     )
 
 
+def test_another_batch_is_named_with_what_became_of_the_learning_rate():
+    def run(strategy, devices, batch, lr, **config):
+        spec, summary = make_run(strategy, devices, 0, 100.0, 1.0, global_batch_size=batch, config=config)
+        return spec, summary | {"lr": lr}
+
+    base = run("single", 1, 128, 0.01)
+    assert points(base, run("ddp", 4, 256, 0.01, local_batch_size=64))["ddp-d4"].notes == (
+        "global batch 256, baseline 128, at the same learning rate 0.01",
+    )
+    assert points(base, run("ddp", 2, 256, 0.02, lr_scaling="linear"))["ddp-d2"].notes == (
+        "global batch 256, baseline 128",
+        "learning rate 0.02, baseline 0.01 (lr_scaling = linear)",
+    )
+    assert points(base, run("ddp", 2, 128, 0.01, local_batch_size=64))["ddp-d2"].notes == ()
+
+
+def test_settings_that_the_schedule_ignores_are_no_difference():
+    def run(strategy, devices, **scheduler):
+        default = {"name": "constant", "step_size": 1, "gamma": 0.1, "t_max": None, "warmup_epochs": 0}
+        config = {"scheduler": default | {"warmup_factor": 0.1} | scheduler}
+        return make_run(strategy, devices, 0, 100.0, 1.0, config=config)
+
+    base = run("single", 1)
+    assert points(base, run("ddp", 2, gamma=0.7, warmup_factor=0.5))["ddp-d2"].notes == ()
+    assert points(base, run("ddp", 2, name="step", gamma=0.7))["ddp-d2"].notes == (
+        "scheduler.gamma 0.7, baseline not set",
+        "scheduler.name step, baseline constant",
+        "scheduler.step_size 1, baseline not set",
+    )
+    warm = run("ddp", 2, warmup_epochs=2, warmup_factor=0.5)
+    assert "scheduler.warmup_factor 0.5, baseline not set" in points(base, warm)["ddp-d2"].notes
+
+
+def test_what_the_baseline_suffered_too_is_no_difference_whatever_the_repeats():
+    lines = ["synthetic data in place of mnist"]
+    runs = [make_run(s, d, r, 100.0, 1.0, confounds=lines) for s, d in (("single", 1), ("ddp", 2)) for r in range(3)]
+    rows = points(*runs)
+    assert rows["single-d1"].notes == ("synthetic data in place of mnist (3 of 3 runs)",)
+    assert rows["ddp-d2"].notes == ()
+
+
+def test_another_load_than_that_of_the_baseline_is_named():
+    def run(strategy, devices, percent):
+        lines = [f"other processes used {percent} % of the CPU of box during the run"]
+        return make_run(strategy, devices, 0, 100.0, 1.0, confounds=lines)
+
+    assert points(run("single", 1, 77), run("ddp", 2, 45))["ddp-d2"].notes == (
+        "other processes used 45 % of the CPU, in the baseline's runs 77 %",
+    )
+    assert points(run("single", 1, 77), run("ddp", 2, 70))["ddp-d2"].notes == ()
+
+
 def test_more_accumulation_steps_are_a_difference_even_at_the_same_global_batch():
     base = make_run("single", 1, 0, 100.0, 1.0, config={"gradient_accumulation_steps": 1})
     other = make_run("ddp", 2, 0, 200.0, 1.0, config={"gradient_accumulation_steps": 4})

@@ -142,13 +142,11 @@ def test_evaluation_on_every_rank_is_named_with_its_part_of_the_time():
     assert found == ["each of 2 ranks evaluates everything (evaluation = every_rank): 25.0 % of the total time"]
 
 
-def test_a_batch_that_grows_without_the_learning_rate_is_named():
-    config = {"local_batch_size": 32, "gradient_accumulation_steps": 2}
-    start = {"global_batch_size": 256, "steps_per_epoch": 20}
-    assert summary([], config=config, start=start, num_steps=20) == [
-        "the global batch is 4 times that of one device, the learning rate is not scaled"
-    ]
-    assert summary([], config={**config, "lr_scaling": "linear"}, start=start, num_steps=20) == []
+def test_much_evaluation_is_named_and_a_little_is_not():
+    config = {"evaluation": "sharded", "evaluate_every": 1}
+    found = summary([], config=config, start={"steps_per_epoch": 20}, num_steps=20, eval_s=1.0)
+    assert found == ["evaluation is 25.0 % of the total time (evaluate_every = 1)"]
+    assert summary([], config=config, start={"steps_per_epoch": 20}, num_steps=20, eval_s=0.3) == []
 
 
 def test_few_steps_an_epoch_and_a_straggler_made_on_purpose_are_named():

@@ -27,8 +27,8 @@ SUMMARY_COLUMNS = [
 
 PLOTS = {
     "speedup_vs_world_size", "efficiency_vs_world_size", "throughput_vs_world_size", "epoch_time_by_phase",
-    "step_time_by_phase", "test_accuracy_vs_epoch", "test_loss_vs_epoch", "loss_vs_epoch", "loss_vs_time",
-    "bars_strategy", "system_vs_time",
+    "step_time_by_phase", "lost_efficiency", "test_accuracy_vs_epoch", "test_loss_vs_epoch", "loss_vs_epoch",
+    "loss_vs_time", "bars_strategy", "system_vs_time",
 }  # fmt: skip
 
 
@@ -107,6 +107,24 @@ def test_the_summary_has_a_row_per_point_with_all_its_columns(comparison):
     assert (ddp["n"], ddp["global_batch_size"], ddp["steps_per_epoch"], ddp["epochs_done"]) == ("3", "64", "20", "4")
     assert (rows[3]["world_size"], rows[3]["num_devices"]) == ("3", "2")
     assert rows[0]["throughput_speedup_low"] == "n/a"
+
+
+def test_the_summary_and_the_page_say_where_the_efficiency_went(comparison):
+    write_report(comparison.results, comparison.name)
+    rows = read_csv(comparison.paths.csv("summary"))
+    assert {value for name, value in rows[0].items() if name.startswith("lost_")} == {"n/a"}, (
+        "the baseline lost nothing"
+    )
+    for row in rows[1:]:
+        shares = [float(row[name]) for name in row if name.startswith("lost_") and row[name][:1] in "-0123456789"]
+        assert row["lost_of"] == "total time"
+        assert sum(shares) == pytest.approx(1 - float(row["time_efficiency"]), abs=1e-6)
+    assert float(rows[2]["lost_communication_ratio"]) > 0
+    assert (rows[2]["lost_bubble_ratio"], rows[3]["lost_bubble_ratio"] == "n/a") == ("n/a", False)
+    section = comparison.paths.report_md.read_text().split("## Where the efficiency went")[1].split("## ")[0]
+    assert [line.split("|")[1].strip() for line in section.splitlines() if "total time |" in line] == [
+        "dp, 2 replicas", "ddp, 2 ranks", "rpc_pipeline, 2 stages",
+    ]  # fmt: skip
 
 
 def test_the_other_tables_are_tidy(comparison):

@@ -35,7 +35,8 @@ def close_runs(results: ResultsPaths, runs: Sequence[NamedRun], gates: Sequence[
     """Write the reports of the runs' experiments, print their tables, name the failures, judge the gates."""
     rows = [RunReader(run).read() for run in runs]
     experiments = list(dict.fromkeys(run.experiment for run in runs))
-    points = {name: read_experiment(results.root, name).points for name in experiments}
+    read = {name: read_experiment(results.root, name) for name in experiments}
+    points = {name: data.points for name, data in read.items()}
     values = {(name, p.point): point_values(p) for name in experiments for p in points[name]}
     breaches = judge(gates, values)
     reports, said = _write_reports(
@@ -43,7 +44,7 @@ def close_runs(results: ResultsPaths, runs: Sequence[NamedRun], gates: Sequence[
     )  # first: whoever closes stdout early gets the report all the same
     if not as_json:
         for name in experiments:
-            write_line(f"\n{name}")
+            write_line("\n" + ": ".join([name, *read[name].data_notes]))
             for line in point_lines(points[name], width=terminal_width()):
                 write_line(line)
     _say_failures(results, rows)

@@ -115,8 +115,8 @@ def _wanted(options: DataOptions, specs: Sequence[RunSpec]) -> list[dict[str, An
         config = spec.config
         sizes = options.world_sizes or (_num_shares(config) if options.experiment else 2,)
         for name in names or [config.partition]:
-            alpha = config.partition_args.alpha
-            found += [{"partition": name, "alpha": alpha, "world_size": size} for size in sizes]
+            arguments = config.partition_args.model_dump()
+            found += [{"partition": name, **arguments, "world_size": size} for size in sizes]
     return list({json.dumps(item): item for item in found}.values())
 
 

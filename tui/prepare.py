@@ -66,6 +66,8 @@ def plan_file(plan: Plan, experiment: ExperimentPlan, results: ResultsPaths) -> 
         "description": experiment.description,
         "file": plan.file,
         "toml": experiment.toml,
+        "sets": list(plan.sets),
+        "is_smoke": plan.is_smoke,
         "run_ids": run_ids,
         "reference": experiment.reference,
         "baseline": experiment.baseline,

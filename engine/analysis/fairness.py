@@ -17,9 +17,10 @@ Run = tuple[Mapping[str, Any], Mapping[str, Any]]
 _OF_THE_STRATEGY = {
     "strategy", "world_size", "nodes", "dp", "ddp", "rpc_pipeline", "fsdp", "pipeline", "seed", "seed_policy",
     "backend", "timeout", "env", "setup", "python", "data_root", "global_batch_size", "local_batch_size", "lr_scaling",
-    "device", "measure_latency",
+    "device", "measure_latency", "slow",
 }  # fmt: skip
-"""Keys that differ because the strategy or its size does, or whose effect is compared (batch, rate, device) below."""
+"""Keys that differ because the strategy or its size does, whose effect is compared (batch, rate, device) below, or that
+the run itself names (slow)."""
 
 _OTHERS_BEGIN = "other processes used "
 _UNLIKE_PERCENT = 10.0

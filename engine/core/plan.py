@@ -83,10 +83,17 @@ class ExperimentPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All experiments of a file."""
+    """All experiments of a file.
+
+    Attributes:
+        sets: the arguments of ``--set`` that it was made with.
+        is_smoke: whether it is a smoke test.
+    """
 
     file: str
     experiments: list[ExperimentPlan]
+    sets: tuple[str, ...] = ()
+    is_smoke: bool = False
 
     @property
     def runs(self) -> list[RunSpec]:
@@ -137,7 +144,7 @@ def make_plan(
         problems += digests.problems
     if problems:
         raise InputError(_in_order(problems))
-    return Plan(file=file, experiments=_select(plans, only) if only else plans)
+    return Plan(file=file, experiments=_select(plans, only) if only else plans, sets=tuple(sets), is_smoke=smoke)
 
 
 class _Digests:

@@ -234,8 +234,9 @@ class PointMaker:
         update: dict[str, Any] = {
             table: default for table, default in reset.items() if getattr(config, table) != default
         }
-        if config.partition != "dirichlet" and config.partition_args != PartitionArgs():
-            update["partition_args"] = PartitionArgs()
+        arguments = config.partition_args
+        if config.partition != "dirichlet" and arguments.alpha != PartitionArgs().alpha:
+            update["partition_args"] = PartitionArgs(reshuffle=arguments.reshuffle)
         if self.is_smoke:
             steps = min(config.stop.steps or SMOKE_STEPS, SMOKE_STEPS)
             update["stop"] = config.stop.model_copy(update={"steps": steps})

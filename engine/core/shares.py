@@ -37,6 +37,7 @@ class Partition:
         share_size: samples of one share in one step.
         seed: of the run.
         alpha: of ``dirichlet``: small gives every share few classes, large gives all the classes of the data.
+        reshuffle: False where every epoch is the first one again.
         labels: classes of the samples, ``[num_samples]``; needed for those of ``NEED_LABELS``.
     """
 
@@ -46,6 +47,7 @@ class Partition:
     share_size: int
     seed: int
     alpha: float = 0.5
+    reshuffle: bool = True
     labels: Indices | None = None
 
     def __post_init__(self) -> None:
@@ -69,6 +71,7 @@ class Partition:
             shares: whose; all where not given.
         """
         chosen = list(range(self.num_shares) if shares is None else shares)
+        epoch = epoch if self.reshuffle else 0
         shape = (self.num_steps, self.share_size)
         if self.name == "disjoint":
             order = epoch_order(self.num_samples, self.seed, epoch)[

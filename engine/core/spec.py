@@ -191,6 +191,8 @@ class PartitionArgs(Strict):
 
     alpha: PositiveFloat = 0.5
     """``dirichlet``: small gives each rank few classes, large gives all ranks the classes of the data."""
+    reshuffle: bool = True
+    """False: every epoch is the first one again, as with a DistributedSampler that is never told the epoch."""
 
 
 class Snapshot(Strict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 
@@ -11,8 +10,9 @@ from engine.analysis.published import figure_of
 from engine.analysis.scaling import PointRow
 from engine.analysis.statistics import MIN_BOOTSTRAP, MIN_REPEATS, Estimate
 from engine.core.fields import mapping, number, sequence, text, whole
-from engine.report.blocks import Block, Bullets, Code, Figures, Paragraph, Picture, Section, Table
+from engine.report.blocks import Block, Bullets, Figures, Paragraph, Picture, Section, Table
 from engine.report.collect import ExperimentData, RunData, environments
+from engine.report.configuration import configuration_blocks
 from engine.report.figures import Drawn
 from engine.report.latency_tables import latency_blocks
 from engine.report.loss_tables import loss_blocks
@@ -46,7 +46,7 @@ def make_sections(data: ExperimentData, figures: Sequence[Drawn]) -> list[Sectio
         Section(title="Published figures", blocks=_reference(data)),
         Section(title="Runs", blocks=_runs(data)),
         Section(title="Machine and versions", blocks=_machine(data)),
-        Section(title="Configuration", blocks=_configuration(data)),
+        Section(title="Configuration", blocks=configuration_blocks(data)),
     ]
     return [section for section in sections if section.blocks]
 
@@ -114,7 +114,8 @@ def _results(data: ExperimentData) -> list[Block]:
             strong_rows=strong,
         ),
         Paragraph(
-            text="Medians over the n succeeded repeats, their 95 % interval in brackets from three repeats on. "
+            text="".join(f"{note[:1].upper()}{note[1:]}. " for note in data.data_notes)
+            + "Medians over the n succeeded repeats, their 95 % interval in brackets from three repeats on. "
             "The baseline is set in bold. Efficiency is the speedup over the number of devices (as a multiple of the "
             "baseline's). Times are of training, evaluation and snapshots; start-up is apart. n/a: not known or not "
             "comparable, for the reason below."
@@ -216,7 +217,8 @@ def _reference(data: ExperimentData) -> list[Block]:
         for figure in published.figures
         if (theirs := published.value(point.point, figure)) is not None
     ]
-    header = ["point", "figure", "published", "ours", "ours over published"]
+    ours = "ours (synthetic data)" if any("synthetic" in note for note in data.data_notes) else "ours"
+    header = ["point", "figure", "published", ours, "ours over published"]
     blocks: list[Block] = [Table(header=header, rows=rows, numeric=frozenset({2, 3, 4}))] if rows else []
     return [*blocks, Bullets(lines=list(published.lines))] if published.lines else blocks
 
@@ -275,18 +277,3 @@ def _machine(data: ExperimentData) -> list[Block]:
     lines = list(dict.fromkeys(line for run in data.runs if (line := text(run.summary, "description")) is not None))
     blocks: list[Block] = [Table(header=["", ""], rows=rows)]
     return [*blocks, Bullets(lines=lines)] if lines else blocks
-
-
-def _configuration(data: ExperimentData) -> list[Block]:
-    source = text(data.plan, "toml")
-    if source is None:
-        return [Paragraph(text="There is no plan in the folder: the configuration of each run is in its run.json.")]
-    file = text(data.plan, "file") or "experiments.toml"
-    command = f"ddptui --headless run {shlex.quote(file)}"
-    report = f"ddptui report {shlex.quote(data.name)}"
-    return [
-        Paragraph(text=f"{file}, as it was run:"),
-        Code(text=source, language="toml"),
-        Paragraph(text="To repeat it, and to make this report again:"),
-        Code(text=f"{command}\n{report}", language="sh"),
-    ]

@@ -134,6 +134,7 @@ def _forecast(
         share_size=share_size,
         seed=config.seed,
         alpha=float(wanted["alpha"]),
+        reshuffle=wanted.get("reshuffle") is not False,
         labels=labels,
     )
     num_epochs = int(request.get("num_epochs") or 2)

@@ -42,6 +42,7 @@ def make_partition(
         share_size=topology.global_batch_size // num_shares,
         seed=config.seed,
         alpha=config.partition_args.alpha,
+        reshuffle=config.partition_args.reshuffle,
         labels=bundle.train.labels() if config.partition in NEED_LABELS else None,
     )
 

@@ -18,7 +18,7 @@ def make_labels(num_samples, num_classes=10, seed=0):
     return np.random.default_rng(seed).integers(0, num_classes, num_samples)
 
 
-def make(name, *, num_samples=1437, num_shares=2, share_size=8, seed=0, alpha=0.5, labels=None):
+def make(name, *, num_samples=1437, num_shares=2, share_size=8, seed=0, alpha=0.5, labels=None, reshuffle=True):
     if labels is None and name in NEED_LABELS:
         labels = make_labels(num_samples)
     return Partition(
@@ -28,6 +28,7 @@ def make(name, *, num_samples=1437, num_shares=2, share_size=8, seed=0, alpha=0.
         share_size=share_size,
         seed=seed,
         alpha=alpha,
+        reshuffle=reshuffle,
         labels=labels,
     )
 
@@ -180,3 +181,11 @@ def test_balanced_has_the_classes_of_the_data_on_long_tailed_data_too():
 def test_a_partition_that_needs_classes_says_so():
     with pytest.raises(ValueError, match="partition dirichlet needs the classes"):
         Partition(name="dirichlet", num_samples=10, num_shares=2, share_size=1, seed=0)
+
+
+@pytest.mark.parametrize("name", PARTITIONS)
+def test_a_sampler_that_is_never_told_the_epoch_repeats_its_first(name):
+    stuck = make(name, reshuffle=False)
+    first = make(name).draw(0)
+    assert all((stuck.draw(epoch) == first).all() for epoch in (0, 1, 5))
+    assert name in FAULTY or (make(name).draw(1) != first).any()

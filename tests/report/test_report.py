@@ -176,6 +176,19 @@ def test_the_pages_name_the_baseline_the_warm_up_the_machine_and_the_command(com
     assert not re.search(r"<script|https?://|<link", html)
 
 
+def test_the_page_says_what_was_set_and_how_to_do_that_again(maker):
+    maker.add_run("single", 1, 0, data_note="synthetic data in place of mnist")
+    maker.write_plan(sets=["synthetic=true", "dataset_size=20"], is_smoke=True)
+    write_report(maker.results, maker.name)
+    page = maker.paths.report_md.read_text()
+    assert (
+        "ddptui --headless run experiments.toml --smoke --only digits-comparison --set synthetic=true "
+        "--set dataset_size=20\n" in page
+    )
+    assert "as it was run, but for five steps of every point (--smoke), synthetic=true, dataset_size=20:" in page
+    assert "Synthetic data in place of mnist. Medians over" in page
+
+
 def test_a_partial_experiment_says_what_is_missing_and_invents_nothing(maker):
     maker.add_run("single", 1, 0)
     maker.add_run("ddp", 2, 0, state="failed", reason="rank 1: out of memory", with_summary=False)

@@ -70,7 +70,8 @@ def show_data(options: DataOptions) -> int:
         answered_by="problem",
     )
     if answer["problem"]:
-        raise InputError(f"dataset {options.name}: {answer['problem']}")
+        said = str(answer["problem"])
+        raise InputError(said if said.startswith("dataset: ") else f"dataset {options.name}: {said}")
     if options.as_json:
         print_json(answer)
         return 0

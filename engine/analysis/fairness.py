@@ -47,7 +47,8 @@ def compare_fairly(runs: Sequence[Run], baseline: Sequence[Run]) -> list[str]:
             lines.append(f"{word} {_show(ours)}, baseline {_show(theirs)}{_of_the_rate(key, config, runs, baseline)}")
     lines += _thread_lines(summary, base_summary)
     for key in sorted(set(config) | set(base_config)):
-        if key not in _OF_THE_STRATEGY and config.get(key) != base_config.get(key):
+        is_said = key in _OF_THE_STRATEGY or key in mapping(spec, "axes")  # what is compared on purpose
+        if not is_said and config.get(key) != base_config.get(key):
             lines += _config_lines(key, config.get(key), base_config.get(key))
     if _cpu_models(runs) and _cpu_models(baseline) and _cpu_models(runs) != _cpu_models(baseline):
         lines.append(f"CPU {', '.join(_cpu_models(runs))}, baseline {', '.join(_cpu_models(baseline))}")

@@ -123,7 +123,7 @@ def _step_parts(summary: Mapping[str, Any]) -> Shares:
         if seconds is not None:
             parts[cause] = parts.get(cause, 0.0) + seconds
     least_s = _least_comm_s(summary)
-    if COMMUNICATION in parts and least_s is not None:
+    if COMMUNICATION in parts and BUBBLE not in parts and least_s is not None:  # stages send unlike amounts
         parts[WAITING] = max(parts[COMMUNICATION] - least_s, 0.0)
         parts[COMMUNICATION] -= parts[WAITING]
     return parts

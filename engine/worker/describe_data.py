@@ -40,7 +40,7 @@ def describe_data(request: Mapping[str, Any]) -> dict[str, Any]:
     """Return the answer, as this module describes it."""
     spec = RunSpec.model_validate(request["run"])
     try:
-        bundle = load_bundle(spec)
+        bundle = load_bundle(spec, may_fetch=True)
         splits = {"train": bundle.train, "validation": bundle.validation, "test": bundle.test}
         return {
             "problem": "",

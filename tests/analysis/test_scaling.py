@@ -147,6 +147,14 @@ def test_another_batch_is_named_with_what_became_of_the_learning_rate():
     assert points(base, run("ddp", 2, 128, 0.01, local_batch_size=64))["ddp-d2"].notes == ()
 
 
+def test_what_is_compared_on_purpose_is_in_the_label_and_no_difference():
+    base = make_run("ddp", 2, 0, 100.0, 1.0, axes={"partition": "disjoint"}, config={"partition": "disjoint"})
+    other = make_run("ddp", 2, 1, 100.0, 1.0, axes={"partition": "random"}, config={"partition": "random"})
+    other[0]["baseline"] = base[0]["point"]
+    assert points(base, other)["ddp-d2-random"].notes == ()
+    assert points(base, other)["ddp-d2-random"].label == "ddp, 2 ranks, partition random"
+
+
 def test_settings_that_the_schedule_ignores_are_no_difference():
     def run(strategy, devices, **scheduler):
         default = {"name": "constant", "step_size": 1, "gamma": 0.1, "t_max": None, "warmup_epochs": 0}

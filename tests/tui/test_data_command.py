@@ -71,9 +71,7 @@ def test_samples_counts_and_shapes_are_drawn(
     request = asked()
     config = request["run"]["config"]
     assert (config["dataset"], config["validation"], request["num_pictures"]) == ("digits", 0.1, 2)
-    assert request["partitions"] == [
-        {"partition": "disjoint", "alpha": config["partition_args"]["alpha"], "world_size": 2}
-    ]
+    assert request["partitions"] == [{"partition": "disjoint", **config["partition_args"], "world_size": 2}]
 
 
 def test_on_a_terminal_it_is_drawn_in_colours_unless_they_are_refused(

@@ -35,13 +35,18 @@ STAND_INS = {
 def stand_in_arguments(config: RunConfig) -> dict[str, Any]:
     """Return what ``synthetic`` is to be called with in place of ``config.dataset``.
 
-    ``dataset_args`` of the data set itself that say nothing about shape or classes are left out; those of ``synthetic``
+    With ``dataset_size`` the test samples are fewer in proportion, at least one a class: else a small trial would
+    mostly evaluate. ``dataset_args`` of the data set itself that say nothing about shape or classes are left out; those of ``synthetic``
     (``train_samples``, ``noise``, ...) are taken.
 
     Raises:
         KeyError: the data set needs no stand-in.
     """
-    arguments = asdict(STAND_INS[config.dataset])
+    stand_in = STAND_INS[config.dataset]
+    arguments = asdict(stand_in)
+    if config.dataset_size is not None:
+        share = round(stand_in.test_samples * config.dataset_size / stand_in.train_samples)
+        arguments["test_samples"] = min(max(share, stand_in.num_classes), stand_in.test_samples)
     size = config.dataset_args.get("size")
     if isinstance(size, int) and size > 0:
         arguments["input_shape"] = (arguments["input_shape"][0], size, size)

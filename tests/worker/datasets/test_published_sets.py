@@ -157,6 +157,15 @@ def test_sequences_and_wrong_channel_counts_are_not_normalised():
     assert load_bundle(make_spec(normalise={"mean": [0.1], "std": [0.5]})).mean == (0.1,)
 
 
+def test_a_small_stand_in_has_a_test_set_in_proportion_and_every_class_in_it():
+    def num_test(**changes):
+        return len(load_bundle(make_spec(dataset="mnist", synthetic=True, **changes)).test)
+
+    assert num_test(dataset_size=600) == 100
+    assert num_test(dataset_size=20) == 10
+    assert num_test(dataset_size=20, dataset_args={"test_samples": 30}) == 30
+
+
 def test_what_is_always_at_hand_has_no_stand_in():
     with pytest.raises(InputError, match="digits needs no stand-in"):
         load_bundle(make_spec(synthetic=True))

@@ -35,9 +35,9 @@ STAND_INS = {
 def stand_in_arguments(config: RunConfig) -> dict[str, Any]:
     """Return what ``synthetic`` is to be called with in place of ``config.dataset``.
 
-    With ``dataset_size`` the test samples are fewer in proportion, at least one a class: else a small trial would mostly
-    evaluate. ``dataset_args`` of the data set itself that say nothing about shape or classes are left out; those of
-    ``synthetic`` (``train_samples``, ``noise``, ...) are taken.
+    With ``dataset_size`` the test samples are fewer in proportion, at least one a class: else a small trial would
+    mostly evaluate. ``dataset_args`` of the data set itself that say nothing about shape or classes are left out; those
+    of ``synthetic`` (``train_samples``, ``noise``, ...) are taken.
 
     Raises:
         KeyError: the data set needs no stand-in.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.core.coverage import total_coverage
-from engine.core.fields import mapping, number, text, whole
+from engine.core.fields import mapping, number, sequence, text, whole
 from engine.core.run_record import RunRecord
 
 __all__ = ["find_training_confounds"]
@@ -15,7 +16,11 @@ FEW_STEPS = 10
 """An epoch of fewer steps is mostly its beginning and its end."""
 
 SKEWED = 0.2
-"""Class skew that chance does not make of a few hundred samples a rank (10 classes, 200 samples: 0.09)."""
+"""Class skew that is worth a word, where chance does not make it."""
+
+BEYOND_CHANCE = 1.75
+"""Times the mean skew of a random draw: n samples of k even classes are sqrt(k / (2 pi n)) away from them (half the sum
+of the mean absolute deviations); 0.09 for 200 samples of 10 classes."""
 
 MUCH_EVALUATION = 0.1
 """The share of the total time from which on an evaluation is named: a time speedup is then not that of training."""
@@ -57,11 +62,18 @@ def _coverage_lines(record: RunRecord) -> list[str]:
     name = text(record.config, "partition") or "disjoint"
     lines = [*_unseen(name, rows, total, record), *_overlaps(name, total)]
     skew = total["class_skew_ratio"]
-    if skew is not None and skew > SKEWED:
+    if skew is not None and skew > max(SKEWED, BEYOND_CHANCE * _skew_by_chance(rows)):
         lines.append(f"partition {name}: a rank's classes are {_percent(skew)} away from those of the data")
     if total["order_changed"] is False:
         lines.append(f"partition {name}: the same order in every epoch")
     return lines
+
+
+def _skew_by_chance(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Of the share with the fewest samples in any epoch."""
+    counts = [own for row in rows for own in sequence(row, "classes_per_share") if isinstance(own, list)]
+    sizes = [(len(own), sum(value for value in own if isinstance(value, int))) for own in counts]
+    return max((math.sqrt(classes / (2 * math.pi * size)) for classes, size in sizes if size > 0), default=0.0)
 
 
 def _unseen(name: str, rows: Sequence[Mapping[str, Any]], total: Mapping[str, Any], record: RunRecord) -> list[str]:

@@ -137,6 +137,13 @@ def test_uneven_classes_are_named():
     assert found == ["partition dirichlet: a rank's classes are 50.0 % away from those of the data"]
 
 
+def test_uneven_classes_of_a_handful_of_samples_are_chance():
+    lines = [line(0, 0, [0, 1, 2], classes=(2, 1, 0, 0)), line(0, 1, [5, 6, 7], classes=(0, 0, 2, 1))]
+    lines = [{**event, "class_counts": [3, 3, 2, 2]} for event in lines]
+    config, start = {"partition": "disjoint"}, {"steps_per_epoch": 20, "global_batch_size": 9}
+    assert summary(lines, config=config, start=start, num_steps=20) == []
+
+
 def test_evaluation_on_every_rank_is_named_with_its_part_of_the_time():
     found = summary([], config={"evaluation": "every_rank"}, start={"steps_per_epoch": 20}, num_steps=20, eval_s=1.0)
     assert found == ["each of 2 ranks evaluates everything (evaluation = every_rank): 25.0 % of the total time"]

@@ -29,7 +29,7 @@ def main() -> None:
         nn.ReLU(),
         nn.Linear(64, 10),
     ]
-    model = nn.Sequential(*layers, nn.Linear(64, 10))
+    model = nn.Sequential(*layers)
     model, optimizer, loader = accelerator.prepare(
         model,
         torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9),

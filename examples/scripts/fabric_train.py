@@ -34,7 +34,7 @@ def main() -> None:
         nn.ReLU(),
         nn.Linear(64, 10),
     ]
-    model = nn.Sequential(*layers, nn.Linear(64, 10))
+    model = nn.Sequential(*layers)
     model, optimizer = fabric.setup(model, torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9))
     loss_function = nn.CrossEntropyLoss()
     fabric.print(f"strategy {args.strategy}: {type(fabric.strategy).__name__} with {fabric.world_size} processes")

@@ -31,7 +31,7 @@ def main() -> None:
         nn.ReLU(),
         nn.Linear(64, 10),
     ]
-    model = DistributedDataParallel(nn.Sequential(*layers, nn.Linear(64, 10)))
+    model = DistributedDataParallel(nn.Sequential(*layers))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     loss_function = nn.CrossEntropyLoss()
 

@@ -59,7 +59,9 @@ def show_number(value: float | None, *, digits: int = 3) -> str:
 
 def show_percent(value: float | None) -> str:
     """A ratio in percent."""
-    return NOT_AVAILABLE if value is None or not math.isfinite(value) else f"{100 * value:.1f} %"
+    if value is None or not math.isfinite(value):
+        return NOT_AVAILABLE
+    return f"{round(100 * value, 1) + 0.0:.1f} %"  # no -0.0
 
 
 def show_seconds(value: float | None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 from engine.core.fields import mapping, number, sequence, text, whole
@@ -40,7 +40,8 @@ class Lost:
     """The loss of one point against its baseline.
 
     Attributes:
-        basis: ``total time``, with evaluation and snapshots; ``steady step`` where total times cannot be compared.
+        basis: ``total time``, with evaluation and snapshots; ``time per sample``, the same over the samples seen, where
+            the two sides saw unlike numbers; ``steady step`` where those are unknown.
         efficiency: the measured one, of that basis.
         shares: per cause of ``CAUSES``, a ratio of the ideal; None where the runs did not measure it, and then it is
             part of the computation or of the rest. They sum to 1 - efficiency.
@@ -52,14 +53,20 @@ class Lost:
 
 
 def explain_loss(
-    runs: Sequence[Run], baseline: Sequence[Run], *, time_efficiency: float | None, throughput_efficiency: float | None
+    runs: Sequence[Run],
+    baseline: Sequence[Run],
+    *,
+    time_efficiency: float | None,
+    throughput_efficiency: float | None,
+    device_ratio: float | None,
 ) -> Lost | None:
-    """Return what the efficiency went into: of the total time where that is known, else of the steady step.
+    """Return what the efficiency went into: of the total time where that is known, else per sample, else of a step.
 
     None where neither is known, or where the runs told no phases of their steps.
     """
     choices: list[tuple[str, float | None, Callable[[Run], Shares]]] = [
         ("total time", time_efficiency, _time_shares),
+        ("time per sample", _per_sample(runs, baseline, device_ratio), _time_shares),
         ("steady step", throughput_efficiency, _step_shares),
     ]
     for basis, efficiency, shares_of in choices:
@@ -70,6 +77,17 @@ def explain_loss(
             lost[REST] -= efficiency * sum(share for cause, share in theirs.items() if cause not in ours)
             return Lost(basis=basis, efficiency=efficiency, shares={cause: lost.get(cause) for cause in CAUSES})
     return None
+
+
+def _per_sample(runs: Sequence[Run], baseline: Sequence[Run], device_ratio: float | None) -> float | None:
+    ours, theirs = _seconds_per_sample(runs), _seconds_per_sample(baseline)
+    return theirs / ours / device_ratio if ours and theirs and device_ratio else None
+
+
+def _seconds_per_sample(runs: Sequence[Run]) -> float | None:
+    pairs = [(number(mapping(run[1], "time"), "total_s"), number(run[1], "samples_seen")) for run in runs]
+    known = [total_s / samples for total_s, samples in pairs if total_s is not None and samples]
+    return median(known) if known else None
 
 
 def _make_comparable(ours: Shares, theirs: Shares, baseline: Sequence[Run]) -> None:

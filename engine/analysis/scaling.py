@@ -158,7 +158,13 @@ def _make_point(point: str, groups: Mapping[str, list[Run]], labels: Mapping[str
         time_speedup=time_speedup,
         time_efficiency=time_efficiency,
         time_saved_ratio=time_speedup.mapped(lambda value: 1 - 1 / value) if time_speedup is not None else None,
-        lost=_lost(good, _succeeded(groups.get(baseline, [])), time_efficiency, throughput_efficiency)
+        lost=explain_loss(
+            good,
+            _succeeded(groups.get(baseline, [])),
+            time_efficiency=time_efficiency.value if time_efficiency else None,
+            throughput_efficiency=throughput_efficiency.value if throughput_efficiency else None,
+            device_ratio=ratio,
+        )
         if baseline != point
         else None,
         real_s=estimate([_of_ranks(run, "real_s", max) for run in good]),
@@ -204,15 +210,6 @@ def _compare(good: Sequence[Run], baseline: str, groups: Mapping[str, list[Run]]
         time_speedup=None if unequal else estimate_ratio(_values(base, *_TOTAL), _values(good, *_TOTAL)),
         device_ratio=ratio,
         notes=tuple(notes),
-    )
-
-
-def _lost(good: Sequence[Run], base: Sequence[Run], time: Estimate | None, throughput: Estimate | None) -> Lost | None:
-    return explain_loss(
-        good,
-        base,
-        time_efficiency=time.value if time is not None else None,
-        throughput_efficiency=throughput.value if throughput is not None else None,
     )
 
 

@@ -19,15 +19,16 @@ CAUSE_WORDS = {
     "waiting": "waiting for the slowest rank",
     "bubble": "pipeline bubble",
     "evaluation": "evaluation",
-    "snapshots": "snapshots",
+    "snapshots": "snapshots, saved models",
     "rest": "warm-up and other",
 }
 
 _NOTE = (
     "Each cause is the part of the point's device time that its baseline did not need for as many samples; together "
     "with the efficiency they sum to 100 %, and a negative one is a gain. Of the total time: the steady step's phases "
-    "times the steps, evaluation and snapshots as measured, the rest is warm-up and other. Of the steady step: where "
-    "total times cannot be compared. Communication is what the rank that waits least does not hide behind its "
+    "times the steps, evaluation and snapshots as measured, the rest is warm-up and other. Of the time per sample: the "
+    "total time over the samples seen, where the baseline saw another number of them. Of the steady step: where those "
+    "are unknown. Communication is what the rank that waits least does not hide behind its "
     "computation; what the others wait longer is waiting for the slowest rank. Computation that shares cores with "
     "other ranks takes longer, and is counted there. n/a: not measured apart."
 )

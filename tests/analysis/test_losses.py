@@ -42,9 +42,18 @@ def test_the_causes_of_the_total_time_sum_to_what_is_lost():
     assert lost.shares["bubble"] is None
 
 
-def test_of_the_steady_step_where_other_samples_were_seen():
+def test_per_sample_where_other_samples_were_seen_so_that_evaluation_is_not_lost_sight_of():
+    spec, summary = run("ddp", 2, rate=960.0, total_s=9.0, phases=[ALONE | {"comm": 0.02}] * 2, num_steps=50)
+    summary = summary | {"samples_seen": 12_000, "time": {"total_s": 9.0, "eval_s": 3.0}}
+    lost = lost_of(SINGLE, (spec, summary)).lost
+    assert (lost.basis, lost.efficiency) == ("time per sample", pytest.approx((12 / 10_000) / (9 / 12_000) / 2))
+    assert lost.shares["evaluation"] == pytest.approx(3 / 9 - lost.efficiency * 1.5 / 12)
+    assert sum(share for share in lost.shares.values() if share is not None) == pytest.approx(1 - lost.efficiency)
+
+
+def test_of_the_steady_step_where_the_samples_seen_are_unknown():
     spec, summary = run("ddp", 2, rate=960.0, total_s=9.0, phases=[ALONE | {"comm": 0.1}] * 2)
-    lost = lost_of(SINGLE, (spec, summary | {"samples_seen": 20_000})).lost
+    lost = lost_of(SINGLE, (spec, summary | {"samples_seen": None})).lost
     assert (lost.basis, lost.efficiency) == ("steady step", pytest.approx(0.75))
     assert lost.shares["evaluation"] is None
     assert lost.shares["communication"] == pytest.approx(0.5)
@@ -54,10 +63,10 @@ def test_of_the_steady_step_where_other_samples_were_seen():
 def test_what_one_side_did_not_measure_apart_is_computation_on_both():
     apart = run("ddp", 2, rate=1000.0, total_s=10.0, phases=[ALONE | {"comm": 0.02}] * 2)
     within = run("fsdp", 4, rate=1500.0, total_s=8.0, phases=[ALONE | {"backward": 0.08}] * 4)
-    known = explain_loss([within], [apart], time_efficiency=None, throughput_efficiency=0.75)
+    known = explain_loss([within], [apart], time_efficiency=None, throughput_efficiency=0.75, device_ratio=None)
     assert known.shares["communication"] is None
     assert known.shares["computation"] == pytest.approx(0.12 / 0.13 - 0.75 * 0.11 / 0.12)
-    other = explain_loss([apart], [within], time_efficiency=None, throughput_efficiency=0.75)
+    other = explain_loss([apart], [within], time_efficiency=None, throughput_efficiency=0.75, device_ratio=None)
     assert other.shares["communication"] is None
 
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from engine.core.fields import number, sequence, text, whole
 from engine.report.collect import ExperimentData, RunData
-from engine.report.figures import Drawn, looks_of, short_text, subtitle
+from engine.report.figures import Drawn, looks_of, short_text, subtitle, titled
 from engine.report.style import Look, finish, new_figure
 
 __all__ = ["draw_loss_vs_epoch", "draw_loss_vs_time", "draw_test_accuracy", "draw_test_loss"]
@@ -76,7 +76,7 @@ def _draw(
     path = folder / f"{name}.png"
     about = "mean of the repeats, band from the least to the greatest"
     details = "  |  ".join(part for part in (subtitle(data, with_baseline=False), about) if part)
-    finish(figure, path, title=f"{word}: {short_text(data.name)}", subtitle=details, legend_from=axes)
+    finish(figure, path, title=titled(data, word), subtitle=details, legend_from=axes)
     return Drawn(name=name, caption=caption, path=path)
 
 

@@ -14,7 +14,7 @@ from engine.report.collect import ExperimentData
 from engine.report.style import Look, look_of
 from engine.report.wording import plain_text
 
-__all__ = ["Drawn", "draw_estimates", "looks_of", "short_text", "subtitle", "the_devices"]
+__all__ = ["Drawn", "draw_estimates", "looks_of", "short_text", "subtitle", "the_devices", "titled"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,12 @@ def subtitle(data: ExperimentData, *, with_baseline: bool = True) -> str:
         parts.append("bars: 95 % interval of the median" if with_interval and with_baseline else "")
     parts += [short_text(note) for note in data.data_notes]
     return "  |  ".join(part for part in parts if part)
+
+
+def titled(data: ExperimentData, word: str) -> str:
+    """The title of a picture: what it is of, and where the data is made up, that."""
+    made_up = " (synthetic data)" if any("synthetic" in note for note in data.data_notes) else ""
+    return f"{word}: {short_text(data.name)}{made_up}"
 
 
 def short_text(value: object) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engine.analysis.losses import Lost
 from engine.report.collect import ExperimentData
-from engine.report.figures import Drawn, short_text, subtitle
+from engine.report.figures import Drawn, short_text, subtitle, titled
 from engine.report.loss_tables import CAUSE_WORDS, known_causes
 from engine.report.style import finish, new_figure
 
@@ -58,7 +58,7 @@ def draw_losses(data: ExperimentData, folder: Path) -> Drawn:
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("% of the device time; left of 0: gained")
     path = folder / f"{name}.png"
-    finish(figure, path, title=f"{caption}: {short_text(data.name)}", subtitle=subtitle(data), legend_from=[axes])
+    finish(figure, path, title=titled(data, caption), subtitle=subtitle(data), legend_from=[axes])
     return Drawn(name=name, caption=caption, path=path)
 
 

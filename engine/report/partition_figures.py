@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engine.core.coverage import total_coverage
 from engine.report.collect import ExperimentData
-from engine.report.figures import Drawn, short_text, subtitle
+from engine.report.figures import Drawn, short_text, subtitle, titled
 from engine.report.partition_tables import coverage_of, partition_name
 from engine.report.style import finish, look_of, new_figure
 
@@ -48,5 +48,5 @@ def draw_partitions(data: ExperimentData, folder: Path) -> Drawn:
     axes.set_xlabel("% (seen: of the training samples;\nby several ranks: of those seen)")
     path = folder / f"{name}.png"
     details = subtitle(data, with_baseline=False)
-    finish(figure, path, title=f"{caption}: {short_text(data.name)}", subtitle=details, legend_from=[axes])
+    finish(figure, path, title=titled(data, caption), subtitle=details, legend_from=[axes])
     return Drawn(name=name, caption=caption, path=path)

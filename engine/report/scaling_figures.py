@@ -14,7 +14,7 @@ from engine.analysis.published import figure_of
 from engine.analysis.scaling import SCALE_AXES, PointRow
 from engine.analysis.statistics import Estimate
 from engine.report.collect import ExperimentData
-from engine.report.figures import Drawn, draw_estimates, looks_of, short_text, subtitle, the_devices
+from engine.report.figures import Drawn, draw_estimates, looks_of, short_text, subtitle, the_devices, titled
 from engine.report.style import finish, new_figure
 
 __all__ = ["draw_axis_bars", "draw_efficiency", "draw_speedup", "draw_throughput"]
@@ -85,7 +85,7 @@ def _draw_scaling(
     axes.set_xlabel(the_devices(points))
     axes.set_ylabel(y_label)
     path = folder / f"{name}.png"
-    finish(figure, path, title=f"{word}: {short_text(data.name)}", subtitle=subtitle(data), legend_from=[axes])
+    finish(figure, path, title=titled(data, word), subtitle=subtitle(data), legend_from=[axes])
     return Drawn(name=name, caption=caption, path=path)
 
 
@@ -168,7 +168,7 @@ def _draw_bars(data: ExperimentData, folder: Path, axis: str) -> Drawn:
         panel.set_xlabel(short_text(axis))
     left_out = f"  |  the first {MAX_BAR_GROUPS} of {len(groups)} groups" if len(groups) > MAX_BAR_GROUPS else ""
     path = folder / f"{name}.png"
-    title = f"{short_text(axis)}: {short_text(data.name)}"
+    title = titled(data, short_text(axis))
     finish(figure, path, title=title, subtitle=subtitle(data, with_baseline=False) + left_out, legend_from=axes)
     return Drawn(name=name, caption=caption, path=path)
 

@@ -10,7 +10,7 @@ from engine.analysis.scaling import PointRow
 from engine.core.events import PHASES
 from engine.core.fields import mapping, number, sequence
 from engine.report.collect import ExperimentData, RunData
-from engine.report.figures import Drawn, short_text, subtitle
+from engine.report.figures import Drawn, short_text, subtitle, titled
 from engine.report.style import finish, new_figure
 
 __all__ = ["draw_epoch_time", "draw_step_time"]
@@ -109,5 +109,5 @@ def _draw_stacks(
     path = folder / f"{name}.png"
     about = "median of the repeats, mean over the ranks that compute"
     details = "  |  ".join(part for part in (subtitle(data, with_baseline=False), about) if part)
-    finish(figure, path, title=f"{word}: {short_text(data.name)}", subtitle=details, legend_from=[axes])
+    finish(figure, path, title=titled(data, word), subtitle=details, legend_from=[axes])
     return Drawn(name=name, caption=word, path=path)

@@ -10,6 +10,7 @@ import pytest
 
 from engine.core.errors import InputError
 from engine.report.collect import is_safe_name, read_experiment
+from engine.report.figures import titled
 from engine.report.scaling_figures import _side_by_side
 from engine.report.system_series import system_rows
 from engine.report.tables import export_events
@@ -187,6 +188,8 @@ def test_the_page_says_what_was_set_and_how_to_do_that_again(maker):
     )
     assert "as it was run, but for five steps of every point (--smoke), synthetic=true, dataset_size=20:" in page
     assert "Synthetic data in place of mnist. Medians over" in page
+    data = read_experiment(maker.results, maker.name)
+    assert titled(data, "Speedup") == "Speedup: digits-comparison (synthetic data)"
 
 
 def test_a_partial_experiment_says_what_is_missing_and_invents_nothing(maker):

@@ -31,6 +31,7 @@ _RESOLVED = {
     "device": "device",
     "torch": "torch",
     "train_samples": "training samples",
+    "batch_norm_samples": "samples over which batch norm takes its statistics",
 }
 
 

@@ -110,6 +110,7 @@ def _sizes(record: RunRecord) -> dict[str, Any]:
         "steps_per_epoch": said("steps_per_epoch"),
         "num_steps": _num_steps(record),
         "num_parameters": said("num_parameters"),
+        "batch_norm_samples": said("batch_norm_samples"),
         "train_samples": said("train_samples"),
         "device": said_text("device"),
         "backend": said_text("backend"),

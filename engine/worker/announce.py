@@ -39,6 +39,7 @@ def describe_start(
         "strategy": task.config.strategy,
         "description": _description(task, strategy),
         "num_parameters": strategy.num_parameters(),
+        "batch_norm_samples": _batch_norm_samples(task, strategy),
         "train_samples": len(bundle.train),
         "validation_samples": 0 if bundle.validation is None else len(bundle.validation),
         "test_samples": len(bundle.test),
@@ -55,6 +56,14 @@ def describe_start(
         "data_note": bundle.note,
         "startup_s": process_age_s(),
     }
+
+
+def _batch_norm_samples(task: Task, strategy: Strategy) -> int | None:
+    """Over how many samples batch norm takes its statistics; None where the model has none."""
+    config = task.config
+    micro = {"pipeline": config.pipeline.num_micro_batches, "rpc_pipeline": config.rpc_pipeline.num_micro_batches}
+    num_parts = micro.get(config.strategy, 1)
+    return task.topology.local_batch_size // num_parts if strategy.has_batch_norm() else None
 
 
 def _description(task: Task, strategy: Strategy) -> str:

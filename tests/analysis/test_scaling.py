@@ -155,6 +155,12 @@ def test_what_is_compared_on_purpose_is_in_the_label_and_no_difference():
     assert points(base, other)["ddp-d2-random"].label == "ddp, 2 ranks, partition random"
 
 
+def test_batch_norm_over_fewer_samples_is_named():
+    (spec, summary), (base_spec, base) = make_run("ddp", 2, 0, 100.0, 1.0), make_run("single", 1, 0, 100.0, 1.0)
+    runs = [(spec, summary | {"batch_norm_samples": 32}), (base_spec, base | {"batch_norm_samples": 64})]
+    assert points(*runs)["ddp-d2"].notes == ("samples over which batch norm takes its statistics 32, baseline 64",)
+
+
 def test_settings_that_the_schedule_ignores_are_no_difference():
     def run(strategy, devices, **scheduler):
         default = {"name": "constant", "step_size": 1, "gamma": 0.1, "t_max": None, "warmup_epochs": 0}

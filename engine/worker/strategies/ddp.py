@@ -14,6 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from engine.worker.strategies.batch_norm import has_batch_norm
 from engine.worker.strategies.comm_hooks import HookMemory, register_comm_hook
 from engine.worker.strategies.group import GroupStrategy
 from engine.worker.strategies.interface import Batch, EvalSums, Phases, Saved, StepOutput
@@ -65,6 +66,10 @@ class Ddp(GroupStrategy):
     def set_lr(self, lr: float) -> None:
         """See ``Strategy``."""
         set_lr(self._replica.optimizer, lr)
+
+    def has_batch_norm(self) -> bool:
+        """See ``Strategy``."""
+        return has_batch_norm(self._replica.model)
 
     def num_parameters(self) -> int:
         """See ``Strategy``."""

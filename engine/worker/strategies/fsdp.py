@@ -22,6 +22,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 
+from engine.worker.strategies.batch_norm import has_batch_norm
 from engine.worker.strategies.dropout import dropout_states, set_dropout_states
 from engine.worker.strategies.group import GroupStrategy
 from engine.worker.strategies.interface import Batch, EvalSums, Phases, Saved, StepOutput
@@ -61,6 +62,10 @@ class Fsdp(GroupStrategy):
     def set_lr(self, lr: float) -> None:
         """See ``Strategy``."""
         set_lr(self._replica.optimizer, lr)
+
+    def has_batch_norm(self) -> bool:
+        """See ``Strategy``."""
+        return has_batch_norm(self._replica.model)
 
     def num_parameters(self) -> int:
         """See ``Strategy``."""

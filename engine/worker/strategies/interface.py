@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from engine.core.spec import RunConfig
 from engine.core.topology import Topology
 from engine.worker.context import RankContext
+from engine.worker.strategies.batch_norm import has_batch_norm
 
 __all__ = ["Batch", "EvalSums", "Phases", "Saved", "StepOutput", "Strategy", "Task"]
 
@@ -205,6 +206,10 @@ class Strategy(ABC):
     def num_parameters(self) -> int:
         """Parameters of the whole model."""
         return sum(parameter.numel() for parameter in self.task.build_model().parameters())
+
+    def has_batch_norm(self) -> bool:
+        """Whether the model takes statistics over the samples that it is given at a time, on each rank apart."""
+        return has_batch_norm(self.task.build_model())
 
     def close(self) -> None:  # noqa: B027 (most have nothing to close)
         """Leave the process group; never raises. Called after a good end; after an error the process just exits."""

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from engine.worker.context import RankContext
 from engine.worker.precision import make_precision, order_memory
+from engine.worker.strategies.batch_norm import has_batch_norm
 from engine.worker.strategies.group import GroupStrategy
 from engine.worker.strategies.interface import Batch, EvalSums, Phases, Saved, StepOutput, Task
 from engine.worker.strategies.pipeline_evaluate import SumsAdder
@@ -174,7 +175,7 @@ class Pipeline(GroupStrategy):
             split.describe(table.num_micro_batches),
             f"torch's {table.schedule} of {table.num_micro_batches} micro-batches",
         ]
-        if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
+        if has_batch_norm(model):
             words.append("batch norm sees one micro-batch at a time")
         return split.stages, "; ".join(words)
 

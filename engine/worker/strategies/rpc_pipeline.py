@@ -19,10 +19,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
 from engine.worker.context import RankContext
 from engine.worker.strategies import pipeline_evaluate
+from engine.worker.strategies.batch_norm import has_batch_norm
 from engine.worker.strategies.interface import Batch, EvalSums, Phases, Saved, StepOutput, Strategy, Task
 from engine.worker.strategies.pipeline_distributed import DistributedDriver, DistributedStage
 from engine.worker.strategies.pipeline_local import LocalDriver, LocalStage
@@ -239,7 +239,7 @@ class RpcPipeline(Strategy):
             f"{self._config.schedule} of {self._config.num_micro_batches} micro-batches",
             f"{self._config.autograd} autograd",
         ]
-        if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
+        if has_batch_norm(model):
             words.append("batch norm sees one micro-batch at a time")
         if config.device != "cpu" and torch.cuda.is_available():
             words.append("balance measured on the driver's CPU")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from engine.worker.strategies.batch_norm import has_batch_norm
 from engine.worker.strategies.interface import Batch, EvalSums, Phases, Saved, StepOutput, Strategy
 from engine.worker.strategies.replica import Replica, cpu_state, set_lr
 
@@ -31,6 +32,10 @@ class Single(Strategy):
     def set_lr(self, lr: float) -> None:
         """See ``Strategy``."""
         set_lr(self._replica.optimizer, lr)
+
+    def has_batch_norm(self) -> bool:
+        """See ``Strategy``."""
+        return has_batch_norm(self._replica.model)
 
     def num_parameters(self) -> int:
         """See ``Strategy``."""

@@ -168,7 +168,7 @@ def _print_experiment(
 def _describe_partition(spec: RunSpec) -> str:
     config = spec.config
     alpha = f" (alpha {config.partition_args.alpha:g})" if config.partition == "dirichlet" else ""
-    return f"{config.partition}{alpha}"
+    return f"{config.partition}{alpha}{'' if config.partition_args.reshuffle else ', not reshuffled'}"
 
 
 def _coverage(facts: Mapping[str, Mapping[str, Any]], spec: RunSpec) -> list[dict[str, Any]]:

@@ -28,7 +28,8 @@ def partition_name(run: RunData) -> str:
     config = mapping(run.spec, "config")
     name = text(config, "partition") or "disjoint"
     alpha = number(mapping(config, "partition_args"), "alpha")
-    return f"{name} (alpha {alpha:g})" if name == "dirichlet" and alpha is not None else name
+    named = f"{name} (alpha {alpha:g})" if name == "dirichlet" and alpha is not None else name
+    return f"{named}, not reshuffled" if mapping(config, "partition_args").get("reshuffle") is False else named
 
 
 def partition_rows(run: RunData) -> Iterator[dict[str, Any]]:

@@ -251,7 +251,8 @@ def _epoch(spec: RunSpec, checked: Checked) -> list[Fact]:
 def _partition(spec: RunSpec) -> str:
     config = spec.config
     alpha = f" (alpha {config.partition_args.alpha:g})" if config.partition == "dirichlet" else ""
-    return f"{config.partition}{alpha}: {PARTITIONS[config.partition]}"
+    stuck = "" if config.partition_args.reshuffle else ", every epoch the first one again"
+    return f"{config.partition}{alpha}: {PARTITIONS[config.partition]}{stuck}"
 
 
 def _left_out(coverage: Coverage) -> str:

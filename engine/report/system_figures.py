@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from engine.core.fields import number
 from engine.report.collect import ExperimentData, RunData
-from engine.report.figures import Drawn, looks_of, short_text, subtitle
+from engine.report.figures import Drawn, looks_of, short_text, subtitle, titled
 from engine.report.style import Look, finish, new_figure
 from engine.report.system_series import Row, system_rows
 
@@ -68,7 +68,7 @@ def draw_system(data: ExperimentData, folder: Path) -> Drawn:
     if any(len(nodes) > 1 for nodes in series.values()):
         parts.append("a line for each node")
     details = "  |  ".join(part for part in parts if part)
-    finish(figure, path, title=f"System: {short_text(data.name)}", subtitle=details, legend_from=axes)
+    finish(figure, path, title=titled(data, "System"), subtitle=details, legend_from=axes)
     return Drawn(name=name, caption=caption, path=path)
 
 

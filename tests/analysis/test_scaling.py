@@ -161,6 +161,14 @@ def test_batch_norm_over_fewer_samples_is_named():
     assert points(*runs)["ddp-d2"].notes == ("samples over which batch norm takes its statistics 32, baseline 64",)
 
 
+def test_more_than_the_ideal_is_questioned():
+    rows = points(
+        make_run("single", 1, 0, 100.0, 1.0), make_run("ddp", 2, 0, 275.0, 1.0), make_run("ddp", 4, 0, 410.0, 1.0)
+    )
+    assert rows["ddp-d2"].notes == ("138 % of the ideal: its devices were faster than the baseline's, why?",)
+    assert rows["ddp-d4"].notes == ()
+
+
 def test_settings_that_the_schedule_ignores_are_no_difference():
     def run(strategy, devices, **scheduler):
         default = {"name": "constant", "step_size": 1, "gamma": 0.1, "t_max": None, "warmup_epochs": 0}

@@ -24,7 +24,7 @@ SCALE_AXES = ("world_size", "nodes", "dp.num_replicas", "rpc_pipeline.num_stages
 """Axes along which a series of points is drawn as one line."""
 
 MORE_THAN_IDEAL = 1.05
-"""A throughput efficiency above it is no merit of the parallel part: smaller batches, caches, or a disturbed baseline."""
+"""A throughput efficiency above it is no merit of the parallel part: caches, smaller batches, a disturbed baseline."""
 
 SAMPLES_TOLERANCE = 0.01
 """Samples seen count as equal within this share: the last batch of an epoch that is not full is left out, which is

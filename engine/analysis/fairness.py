@@ -128,7 +128,7 @@ def _merge(lines: Sequence[str]) -> str:
     return _NUMBER.sub(lambda _: next(words), lines[0])
 
 
-_SCHEDULER_USES = {
+_SCHEDULER_USES: dict[str, set[str]] = {
     "constant": set(),
     "step": {"step_size", "gamma"},
     "multistep": {"milestones", "gamma"},
@@ -137,11 +137,15 @@ _SCHEDULER_USES = {
 }
 """Settings of a schedule beside its warm-up; the others are there with their defaults, and mean nothing."""
 
+_OF_ONE_KIND = set().union(*_SCHEDULER_USES.values())
+
 
 def _config_lines(key: str, ours: Any, theirs: Any) -> list[str]:
     if isinstance(ours, dict) and isinstance(theirs, dict):
         if key == "scheduler":
             ours, theirs = _used_schedule(ours), _used_schedule(theirs)
+            if ours.get("name") != theirs.get("name"):  # the settings of the one mean nothing to the other
+                ours, theirs = ({k: v for k, v in side.items() if k not in _OF_ONE_KIND} for side in (ours, theirs))
         names = [name for name in sorted(set(ours) | set(theirs), key=str) if ours.get(name) != theirs.get(name)]
         return [f"{key}.{name} {_show(ours.get(name))}, baseline {_show(theirs.get(name))}" for name in names]
     return [f"{key} {_show(ours)}, baseline {_show(theirs)}"]

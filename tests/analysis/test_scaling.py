@@ -178,9 +178,11 @@ def test_settings_that_the_schedule_ignores_are_no_difference():
     base = run("single", 1)
     assert points(base, run("ddp", 2, gamma=0.7, warmup_factor=0.5))["ddp-d2"].notes == ()
     assert points(base, run("ddp", 2, name="step", gamma=0.7))["ddp-d2"].notes == (
-        "scheduler.gamma 0.7, baseline not set",
         "scheduler.name step, baseline constant",
-        "scheduler.step_size 1, baseline not set",
+    )
+    steps = run("single", 1, name="step", gamma=0.5)
+    assert points(steps, run("ddp", 2, name="step", gamma=0.7))["ddp-d2"].notes == (
+        "scheduler.gamma 0.7, baseline 0.5",
     )
     warm = run("ddp", 2, warmup_epochs=2, warmup_factor=0.5)
     assert "scheduler.warmup_factor 0.5, baseline not set" in points(base, warm)["ddp-d2"].notes

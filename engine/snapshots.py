@@ -78,8 +78,7 @@ def part_of(rank: int) -> str:
 
 def list_snapshots(paths: RunPaths) -> list[SnapshotInfo]:
     """Return the snapshots that are there whole, by their sizes; the newest first."""
-    found = (_read(folder) for folder in _folders(paths))
-    return sorted((info for info in found if info is not None), key=lambda info: -info.num_steps)
+    return [found for _, found in _look_through(paths) if isinstance(found, SnapshotInfo)]
 
 
 def verify(info: SnapshotInfo, *, on_chunk: Callable[[], None] = lambda: None) -> str:
@@ -117,10 +116,11 @@ def choose_snapshot(
         InputError: the newest intact one is of another config; the message names what differs.
     """
     messages: list[str] = []
-    for info in list_snapshots(paths):
-        wrong = verify(info, on_chunk=on_chunk)
+    for num_steps, info in _look_through(paths):
+        wrong = info if isinstance(info, str) else verify(info, on_chunk=on_chunk)
         if wrong:
-            messages.append(f"the snapshot of step {info.num_steps} is skipped: {wrong}")
+            messages.append(f"the snapshot of step {num_steps} is skipped: {wrong}")
+        if wrong or isinstance(info, str):
             continue
         different = differing_keys(config, mapping(info.manifest, "config"))
         if different:
@@ -206,30 +206,44 @@ def _remove(folders: Iterable[Path]) -> None:
             folder.parent.rmdir()  # as long as it holds others this fails
 
 
-def _folders(paths: RunPaths) -> list[Path]:
+def _folders(paths: RunPaths, *, with_links: bool = False) -> list[Path]:
     try:
-        return [entry for entry in paths.snapshots.iterdir() if entry.name.isdecimal() and not entry.is_symlink()]
+        entries = list(paths.snapshots.iterdir())
     except OSError:
         return []
+    return [entry for entry in entries if entry.name.isdecimal() and (with_links or not entry.is_symlink())]
 
 
-def _read(folder: Path) -> SnapshotInfo | None:
+def _look_through(paths: RunPaths) -> list[tuple[int, SnapshotInfo | str]]:
+    """Every folder of a snapshot by its number of steps, the newest first: what is there, or what is wrong with it."""
+    folders = sorted(_folders(paths, with_links=True), key=lambda folder: -int(folder.name))
+    return [(int(folder.name), _read(folder)) for folder in folders]
+
+
+def _read(folder: Path) -> SnapshotInfo | str:
+    """The snapshot, or what is wrong with it by its manifest and sizes; "" for the beginning of one."""
+    if folder.is_symlink():
+        return "its folder is a link"
     manifest = read_json(folder / MANIFEST)
     if manifest is None:
-        return None
+        return f"{MANIFEST} cannot be read" if (folder / MANIFEST).exists() else ""
     num_steps, world_size = whole(manifest, "num_steps"), whole(manifest, "world_size")
     parts = mapping(manifest, "parts")
     if num_steps is None or num_steps < 0 or num_steps != int(folder.name) or not world_size or not parts:
-        return None
+        return f"{MANIFEST} is not that of this snapshot"
     if {SHARED_PART, *(part_of(rank) for rank in range(min(world_size, 1_000_000)))} - parts.keys():
-        return None
-    if any(name != Path(name).name or name.startswith(".") for name in parts):  # it would lead out of the folder
-        return None
-    for name, part in parts.items():
-        try:
-            size = (folder / name).stat().st_size
-        except OSError:
-            return None
-        if not isinstance(part, dict) or whole(part, "bytes") != size:
-            return None
-    return SnapshotInfo(folder=folder, num_steps=num_steps, world_size=world_size, manifest=manifest)
+        return f"{MANIFEST} does not name the part of every rank"
+    if any(name != Path(name).name or name.startswith(".") for name in parts):
+        return f"{MANIFEST} leads out of the folder"
+    wrong = next((said for name, part in parts.items() if (said := _misfit(folder / name, part))), "")
+    return wrong or SnapshotInfo(folder=folder, num_steps=num_steps, world_size=world_size, manifest=manifest)
+
+
+def _misfit(path: Path, part: object) -> str:
+    """What is wrong with the size of a part, or ""."""
+    try:
+        size = path.stat().st_size
+    except (OSError, ValueError) as error:  # a name with a NUL is none
+        return f"{path.name} cannot be read: {error.strerror if isinstance(error, OSError) else error}"
+    wanted = whole(part, "bytes") if isinstance(part, dict) else None
+    return "" if wanted == size else f"{path.name} has {size} bytes, not the {wanted} that were written"

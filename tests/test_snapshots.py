@@ -107,6 +107,42 @@ def test_a_part_that_leads_out_of_the_folder_does_not_count(paths: RunPaths) -> 
     assert list_snapshots(paths) == []
 
 
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("gone", "rank1.pt cannot be read: No such file or directory"),
+        ("longer", "rank1.pt has 81 bytes, not the 80 that were written"),
+        ("garbage", "manifest.json cannot be read"),
+        ("another's", "manifest.json is not that of this snapshot"),
+        ("link", "its folder is a link"),
+        ("outside", "manifest.json leads out of the folder"),
+        ("rank", "manifest.json does not name the part of every rank"),
+    ],
+)
+def test_every_damaged_snapshot_is_named_and_the_one_before_is_taken(paths: RunPaths, fault: str, says: str) -> None:
+    older, newer = write(paths, 10), write(paths, 20)
+    manifest = json.loads((newer / "manifest.json").read_text())
+    if fault == "gone":
+        (newer / part_of(1)).unlink()
+    elif fault == "longer":
+        (newer / part_of(1)).write_bytes(b"x" * 81)
+    elif fault == "garbage":
+        (newer / "manifest.json").write_bytes(b"{")
+    elif fault == "another's":
+        (newer / "manifest.json").write_bytes((older / "manifest.json").read_bytes())
+    elif fault == "link":
+        newer.rename(paths.root / "elsewhere")
+        newer.symlink_to(paths.root / "elsewhere")
+    elif fault == "outside":
+        write_manifest(newer, manifest | {"parts": manifest["parts"] | {"../rank1.pt": {}}})
+    else:
+        write_manifest(newer, manifest | {"world_size": 3})
+    choice = choose_snapshot(paths, CONFIG)
+    assert choice.info is not None
+    assert choice.info.num_steps == 10
+    assert choice.messages == (f"the snapshot of step 20 is skipped: {says}",)
+
+
 def test_a_snapshot_of_another_config_is_refused_with_what_differs(paths: RunPaths) -> None:
     write(paths, 10)
     with pytest.raises(InputError, match=r"step 10 was made with optimizer.lr = 0.1, here 0.2: delete .*snapshots"):

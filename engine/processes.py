@@ -88,7 +88,7 @@ class Handle:
                 pid=int(value["pid"]),
                 start_time=float(value["start_time"]),
             )
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return None
 
 

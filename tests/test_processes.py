@@ -75,7 +75,9 @@ def test_a_zombie_is_dead() -> None:
     process.wait()
 
 
-@pytest.mark.parametrize("value", [None, {}, [], {**this_process().to_json(), "pid": "x"}])
+@pytest.mark.parametrize(
+    "value", [None, {}, [], *({**this_process().to_json(), "pid": pid} for pid in ("x", 1e999, float("nan")))]
+)
 def test_what_holds_no_handle_is_none(value: object) -> None:
     assert Handle.from_json(value) is None
 

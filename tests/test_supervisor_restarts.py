@@ -89,6 +89,23 @@ def test_a_run_that_is_lost_is_started_again(house):
     assert "ended without a word" in status(house)["reason"]
 
 
+@pytest.mark.parametrize("word", ["retry", "enqueue"])
+def test_a_run_that_died_with_its_supervisor_goes_on_when_it_is_asked_for(house, word):
+    house.enqueue(make_spec("a"))
+    write_json(house.paths("a").attempt(1).handle(0), Handle("local", "here", "boot", 101, 1.0).to_json())
+    house.processes.alive.clear()
+    order = {"runs": [[EXPERIMENT, "a"]]}
+    if word == "enqueue":
+        specs = [make_spec("a")]
+        order = {"experiment": EXPERIMENT, "plan": make_plan(specs), "runs": [s.model_dump(mode="json") for s in specs]}
+    write_json(house.results.commands / "900.json", {"op": word, **order})
+    house.supervisor = house.new_supervisor()  # it finds the order beside a run that nobody knows to be dead
+    reply = read_json(house.results.replies / "900.json")
+    assert reply["message"].endswith(("1 queued", "1 queued, 0 under way already, 0 skipped"))
+    house.supervisor.tick()
+    assert (house.launcher.started, status(house)["attempt"]) == (["a", "a"], 2)
+
+
 @pytest.mark.parametrize(
     "fields",
     [

@@ -93,6 +93,8 @@ class Supervisor:
             state = self._runs.adopt(entry)
             if not is_active(state):
                 self._note_end(entry, state)
+        for entry, state in self._runs.watch():  # before any command: a retry of what died meanwhile must find it ended
+            self._note_end(entry, state)
         self._handle_commands()  # one that was half done comes before what it left is put right
         still_queued = [e for e, s in unknown if s is RunState.QUEUED and self._state(e) is RunState.QUEUED]
         self._queue = self._queue.add(sorted(still_queued, key=lambda entry: entry.queued_s))

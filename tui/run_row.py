@@ -170,13 +170,14 @@ def figures_of_summary(summary: Mapping[str, Any], config: Mapping[str, Any]) ->
     """Return what a run has reached, as its summary says."""
     num_epochs, num_done = whole(summary, "epochs_done"), whole(summary, "num_steps")
     final = mapping(summary, "final")
+    loss = number(final, "train_loss")  # no epoch was finished, or a script counts none: as it was told last
     return {
         "world_size": whole(summary, "world_size"),
         "num_devices": whole(summary, "num_devices"),
         "epoch": num_epochs - 1 if num_epochs else None,
         "step": num_done - 1 if num_done else None,
         "num_steps": _planned_steps(summary, config),
-        "loss": number(final, "train_loss"),
+        "loss": number(summary, "last_loss") if loss is None else loss,
         "samples_per_s": number(mapping(summary, "throughput"), "samples_per_s"),
         "test_accuracy": number(final, "test_accuracy"),
         "elapsed_s": number(mapping(summary, "time"), "real_s"),

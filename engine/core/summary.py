@@ -9,7 +9,7 @@ from engine.core.confounds import find_confounds
 from engine.core.fields import finite, mapping, number, sequence, text, whole
 from engine.core.latency import put_together
 from engine.core.rank_record import RankRecord
-from engine.core.run_record import RunRecord
+from engine.core.run_record import RunRecord, mean_loss
 from engine.core.steady import bubble_ratios, find_steady, mean_phases, measure_throughput, step_phases
 
 __all__ = ["make_summary"]
@@ -57,6 +57,7 @@ def make_summary(
         "epochs": epochs,
         "coverage": record.coverage.rows(),
         "final": {name: _last(epochs, name) for name in _EPOCH_FIGURES},
+        "last_loss": mean_loss([rank.windows[-1] for rank in record.ordered() if rank.windows]),
         "best": _best(epochs),
         "ranks": [_rank_row(rank) for rank in record.ordered()],
         "confounds": find_confounds(record, envs, missing_ranks, times),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from engine.core import rank_record
 from engine.core.metrics import RunFold
+from tui.run_row import figures_of_summary
 
 SPEC: dict[str, Any] = {
     "id": "ddp-w2-r0-abc123",
@@ -199,6 +200,14 @@ def test_a_crashed_run_keeps_what_it_said():
     assert result["throughput"]["samples_per_s"] == pytest.approx(80.0)
     assert (result["epochs"], result["time"]["total_s"], result["epochs_done"]) == ([], None, 0)
     assert result["ranks"][0]["error"] == "out of memory"
+
+
+def test_a_run_that_ended_within_an_epoch_keeps_the_loss_that_it_said_last():
+    said = summary(start(0), start(1), step(0, 0, loss=9.0), step(0, 1, loss=3.0), step(1, 1, loss=1.0))
+    assert (said["final"]["train_loss"], said["last_loss"]) == (None, 2.0)
+    assert figures_of_summary(said, {})["loss"] == 2.0
+    assert figures_of_summary(said | {"final": {"train_loss": 1.5}}, {})["loss"] == 1.5
+    assert figures_of_summary(summary(start(0), step(0, 0, loss=None)), {})["loss"] is None
 
 
 def test_a_run_without_any_line_is_all_unknown():

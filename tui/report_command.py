@@ -48,7 +48,8 @@ def write_reports(results: ResultsPaths, experiment: str) -> list[str]:
     try:
         return [str(path) for path in write_report(results.root, experiment)]
     except OSError as error:
-        raise DdptuiError(f"the report of {experiment} cannot be written: {error}") from error
+        where = f": {error.filename}" if error.filename else ""
+        raise DdptuiError(f"the report of {experiment} cannot be written: {error.strerror or error}{where}") from error
 
 
 def export_table(results: ResultsPaths, experiment: str | None, *, what: str, out: str) -> int:

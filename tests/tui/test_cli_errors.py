@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.core.errors import DdptuiError
 from engine.store import ResultsPaths, RunPaths
+from tui import report_command
 from tui.prepare import plan_file, read_plan
 from tui.summary_columns import gate_columns
 
@@ -264,3 +267,14 @@ def test_an_interrupted_command_says_nothing_and_exits_130(
     monkeypatch.setattr(tui.listing, "list_results", interrupted)
     assert ddptui("ls") == 130
     assert capsys.readouterr().err == ""
+
+
+def test_a_report_for_which_there_is_no_room_says_so_without_an_error_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a.csv")
+
+    monkeypatch.setattr(report_command, "write_report", fail)
+    with pytest.raises(DdptuiError, match=r"^the report of x cannot be written: No space left on device: a\.csv$"):
+        report_command.write_reports(ResultsPaths(tmp_path), "x")

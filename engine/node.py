@@ -28,6 +28,7 @@ from engine.core.lifecycle import stored_state
 from engine.core.rootcause import is_told_to_stop
 from engine.core.spec import RunSpec
 from engine.core.state import RunState, is_terminal
+from engine.descendants import adopt_orphans, list_descendants, reap_orphans
 from engine.launchers.agent import AgentPlan, Host, Start, plan_agent
 from engine.launchers.local import HELD_SIGNALS
 from engine.launchers.torchrun import WORKER_MODULE
@@ -42,7 +43,7 @@ from engine.machine import (
 from engine.monitor import Monitor
 from engine.node_hang import NodeHang
 from engine.node_record import NodeRecord, write_patiently
-from engine.processes import MARKS, end_tree, find_tagged, kill, resume, run_marks, this_process
+from engine.processes import MARKS, end_found, end_tree, find_tagged, kill, resume, run_marks, this_process
 from engine.relay import Relay
 from engine.store import SHARED_MEMORY, ResultsPaths, RunPaths, is_full, read_json
 from engine.tail import read_beat
@@ -186,7 +187,7 @@ class NodeRunner:
             self._record.write_env(self._describe())
         self._watch(agent)
         self._record.read_ranks(self._killed)
-        left = end_tree(self._marks, grace_s=0)
+        left = end_found(lambda: [*find_tagged(self._marks), *list_descendants()], grace_s=0)
         self._end(agent.returncode, self._find_reason(agent.returncode), left)
         return agent.returncode
 
@@ -254,6 +255,7 @@ class NodeRunner:
                 next_s = now_s + SAMPLE_S
                 self._hang.look(now_s, self._record, agent.pid)
                 events.write("system", **self._monitor.sample(self._record.running))
+                reap_orphans(agent.pid)
                 if self._relay is not None:
                     self._relay.look(time.time())
         if self._relay is not None:
@@ -379,6 +381,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     os.umask(UMASK)
     wakeup = Wakeup()
+    adopt_orphans()
     paths = RunPaths(arguments.run_dir.resolve())
     files = paths.attempt(arguments.attempt)
     write_patiently(files.handle(arguments.node_rank), this_process().to_json())

@@ -50,6 +50,10 @@ if mode == "stuck":
         os._exit(3)
 if mode == "leave":
     signal.signal(signal.SIGTERM, lambda *_: os._exit(75))
+if mode == "daemon" and rank == 0:
+    import subprocess
+    daemon = subprocess.Popen(["/bin/sleep", "600"], env={}, start_new_session=True)
+    os.write(1, f"daemon {daemon.pid}\\n".encode())
 if mode in ("stuck", "wait", "leave", "rpc"):
     time.sleep(600)
 dist.all_reduce(total)

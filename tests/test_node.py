@@ -39,6 +39,15 @@ def test_two_ranks_train_and_say_how_they_ended(tmp_path: Path) -> None:
         assert job.processes() == []
 
 
+def test_what_a_rank_detached_with_an_empty_environment_is_ended_with_the_run(tmp_path: Path) -> None:
+    with running(tmp_path, mode="daemon") as job:
+        job.start()
+        end = job.exit()
+        pid = int(job.files.out(0).read_text().split("daemon ")[1])
+        assert (end["exit_code"], end["ranks_left"]) == (0, [])
+        assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
 def test_the_env_file_and_the_samples_name_cores_ranks_and_machine(tmp_path: Path) -> None:
     with running(tmp_path) as job:
         job.start()

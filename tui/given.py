@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from engine.core.errors import InputError
 
-__all__ = ["Given", "parse_given", "usage"]
+__all__ = ["Given", "folder_of", "parse_given", "usage"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +67,17 @@ def usage(commands: Sequence[tuple[str, str]]) -> str:
     return f"{_parser().format_help()}\ncommands (`ddptui COMMAND --help`):\n" + "\n".join(lines) + "\n"
 
 
+def folder_of(text: str) -> Path:
+    """Return the results folder that was named.
+
+    Raises:
+        InputError: nothing was named: an empty path would be the current folder.
+    """
+    if not text:
+        raise InputError('--results "" names no folder (a shell variable that is not set?); leave it out for ./results')
+    return Path(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="ddptui",
@@ -75,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         add_help=False,
         allow_abbrev=False,
     )
-    parser.add_argument("--results", metavar="DIR", type=Path, help="the results folder [default: ./results]")
+    parser.add_argument("--results", metavar="DIR", type=folder_of, help="the results folder [default: ./results]")
     flags = (
         ("--headless", "is_headless", "without the screen: progress lines"),
         ("--readonly", "is_readonly", "a screen that cannot change anything"),

@@ -278,3 +278,9 @@ def test_a_report_for_which_there_is_no_room_says_so_without_an_error_number(
     monkeypatch.setattr(report_command, "write_report", fail)
     with pytest.raises(DdptuiError, match=r"^the report of x cannot be written: No space left on device: a\.csv$"):
         report_command.write_reports(ResultsPaths(tmp_path), "x")
+
+
+@pytest.mark.parametrize("command", [("--results", "", "ls"), ("ls", "--results", ""), ("--results=", "ls")])
+def test_an_empty_results_folder_is_not_the_current_one(command: tuple[str, ...], ddptui: Cli, capsys: Capture) -> None:
+    assert ddptui(*command) == 2
+    assert '--results "" names no folder' in _complaint(capsys)

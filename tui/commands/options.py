@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from engine.store import ResultsPaths
+from tui.given import folder_of
 
 __all__ = ["AsJson", "File", "Headless", "Results", "RunName", "Sets", "Work", "results_of"]
 
@@ -16,7 +17,8 @@ Work = Callable[[], int]
 """The work of a command; what it returns is the exit code."""
 
 Results = Annotated[
-    Path | None, typer.Option("--results", metavar="DIR", help="The results folder.  [default: ./results]")
+    Path | None,
+    typer.Option("--results", metavar="DIR", parser=folder_of, help="The results folder.  [default: ./results]"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine readable, on stdout.")]
 File = Annotated[str, typer.Argument(metavar="FILE", help="The experiment file.")]

@@ -155,7 +155,7 @@ class ChartsScreen(ChartWindow):
         """The page follows the focus."""
         place = self.grid.place_of(event.widget)
         if place is not None and place < len(self._page.names):
-            self._name = self._page.names[place]
+            self._remember(place)
 
     def on_filter_line_changed(self, message: FilterLine.Changed) -> None:
         """Preview."""
@@ -278,7 +278,12 @@ class ChartsScreen(ChartWindow):
         """The focus stays with its metric, on whichever cell that stands now."""
         place = self._place()
         if place is not None and not self.query_one(FilterLine).is_open:
-            self._name = self._page.names[place]
+            self._remember(place)
             cell = self.grid.cells[place]
             if self.focused is not cell:
                 self.set_focus(cell, scroll_visible=False)
+
+    def _remember(self, place: int) -> None:
+        """The first of all is where one begins, not a choice: what comes before it later (loss, after CPU) is shown."""
+        is_chosen = self._page.first + place > 0 or self._is_alone or bool(self._filter)
+        self._name = self._page.names[place] if is_chosen else None

@@ -183,6 +183,26 @@ def test_few_constant_and_nan_values_are_no_trouble() -> None:
     tell(story, runs=runs)
 
 
+def test_the_loss_comes_first_though_the_machine_was_drawn_before_it_until_a_chart_is_chosen() -> None:
+    row = make_row("ddp-w2-r0", state="running")
+    system = {"cpu_percent": [1.0], "net_sent_bytes_per_s": [1.0], "gpu_percent": [1.0], "memory_used_bytes": [1.0]}
+    training = {name: [1.0, 2.0] for name in ("loss", "accuracy", "samples_per_s", "step_s")}
+
+    async def story(seen: Seen) -> None:
+        assert "1-4 of 4" in seen.header
+        seen.feed.show_curves(**{row.tag: MadeCurves(**system, **training)})
+        await seen.settle()
+        assert "1-4 of 8" in seen.header
+        assert "loss" in seen.text
+        await seen.press("tab")
+        chosen = seen.screen.copied().split()[0]
+        seen.feed.show_curves(**{row.tag: MadeCurves(**system, **training, test_loss=[1.0])})
+        await seen.settle()
+        assert seen.screen.copied().split()[0] == chosen
+
+    tell(story, runs=((row,), {row.tag: MadeCurves(**system)}), marked=(row.tag,))
+
+
 def test_charts_that_are_not_seen_are_not_drawn_and_unchanged_ones_not_again() -> None:
     runs = two_runs()
 

@@ -104,17 +104,19 @@ def estimate_plan(plan: Plan, facts: Mapping[str, Mapping[str, Any]], num_gpus: 
 
 
 def describe_estimate(estimates: Sequence[Estimate]) -> str:
-    """``12 runs, expected: about 2:10, 14.0 MiB on disk``; n/a as soon as one run is unknown."""
+    """``12 runs, expected: about 2:10, 14.0 MiB on disk``."""
     return f"{count(len(estimates), 'run')}, expected: {describe_cost(estimates)}"
 
 
 def describe_cost(estimates: Sequence[Estimate]) -> str:
-    """``about 2:10, 14.0 MiB on disk``; n/a as soon as one run is unknown."""
-    times = [estimate.time_s for estimate in estimates]
-    sizes = [estimate.disk_bytes for estimate in estimates]
-    time_s = None if None in times else sum(t for t in times if t is not None)
-    disk = None if None in sizes else sum(s for s in sizes if s is not None)
-    return f"about {format_duration(time_s)}, {format_bytes(disk)} on disk"
+    """``about 2:10, 14.0 MiB on disk``, of the runs for which both are known, and how many are not among them."""
+    known = [(e.time_s, e.disk_bytes) for e in estimates if e.time_s is not None and e.disk_bytes is not None]
+    num_unknown = len(estimates) - len(known)
+    if not known:
+        return "n/a"
+    time_s, disk_bytes = (sum(column) for column in zip(*known, strict=True))
+    cost = f"about {format_duration(time_s)}, {format_bytes(int(disk_bytes))} on disk"
+    return f"{cost}, and {count(num_unknown, 'run')} of which it is not known" if num_unknown else cost
 
 
 def num_gpus_of(check: CheckResult | None) -> int:

@@ -27,6 +27,7 @@ LABELS = {
 _WIDTHS = {"samples_per_s": 10, "speedup": 7, "efficiency": 7}
 _WIDTHS_OF_INTERVALS = {"samples_per_s": 15, "speedup": 18, "efficiency": 7}
 _ROOM_FOR_INTERVAL = 15
+_LEAST_NAME, _MOST_NAME = 24, 44
 _PRIORITIES = {"samples_per_s": 2, "speedup": 0, "efficiency": 0, "total_s": 4, "test_accuracy": 5}
 
 _RAW = (
@@ -54,7 +55,7 @@ def point_columns(
     longest = max((2 + len(point.label) + 5 * point.is_baseline for point in points), default=8)
     bases = max((len(point.baseline_label) for point in points), default=8)
     columns = [
-        Column(key="point", label="point", width=min(longest, 24), max_width=min(longest, 44)),
+        Column(key="point", label="point", width=min(longest, _telling(points)), max_width=min(longest, _MOST_NAME)),
         Column(key="runs", label="runs", width=5, is_right=True, priority=3),
         Column(key="devices", label="devices", width=7, is_right=True, priority=6),
     ]
@@ -69,6 +70,15 @@ def point_columns(
     columns.append(Column(key="baseline", label="against", width=min(max(bases, 8), 18), priority=7))
     columns.append(Column(key="notes", label="notes", width=5, is_right=True, priority=8))
     return columns
+
+
+def _telling(points: Sequence[PointRow]) -> int:
+    """How wide names are that one can tell apart where they are cut: with the dot before, and the mark of the cut."""
+    labels = {point.label for point in points}
+    for width in range(_LEAST_NAME, _MOST_NAME):
+        if len({label[: width - 3] for label in labels}) == len(labels):
+            return width
+    return _MOST_NAME
 
 
 def point_rows(

@@ -8,6 +8,7 @@ not known comes last in either direction.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,9 +78,15 @@ class Section:
 def columns_of(rows: Sequence[RunRow]) -> tuple[Column, ...]:
     """The columns, no wider than these runs need.
 
-    Names have room for all but their hash, within reason, and for that too where there is more.
+    Names have room for all but their hash, within reason, and for that too where there is more, or where nothing else
+    tells two runs of an experiment apart (a learning rate is in no name).
     """
-    least = _widest((len(without_hash(row.id)) + 1 for row in rows), _LEAST_NAME, _MOST_NAME)
+    namesakes = Counter((row.experiment, without_hash(row.id)) for row in rows)
+    needed = (
+        len(row.id) if namesakes[row.experiment, without_hash(row.id)] > 1 else len(without_hash(row.id)) + 1
+        for row in rows
+    )
+    least = _widest(needed, _LEAST_NAME, _MOST_NAME)
     longest = _widest((len(row.id) for row in rows), _LEAST_NAME, _MOST_NAME)
     num_queued = sum(row.state == RunState.QUEUED for row in rows)
     epoch = _widest((2 * len(str(row.num_epochs)) + 1 for row in rows if row.num_epochs), 5, 9)

@@ -14,7 +14,7 @@ from tui.view.chart import ChartSpec, Line
 from tui.view.compared import device_span, format_figure, make_charts, matching
 from tui.view.compared_table import detail_lines, export_columns, export_rows, point_columns, point_rows
 from tui.view.comparison import Comparison
-from tui.view.table import cell_text
+from tui.view.table import cell_text, fit_columns
 
 
 def read(reference: dict[str, Any], points: list[PointRow]) -> Published:
@@ -308,3 +308,15 @@ def test_a_point_says_the_latency_that_its_runs_measured():
     assert said == [[], ["all-reduce of 4 bytes 412 µs, barrier 1,300 µs"]]
     row = dict(zip(export_columns(Published()), export_rows([ddp], Published())[0], strict=True))
     assert row["all_reduce_s"] == pytest.approx(0.000412)
+
+
+def test_names_that_differ_late_are_not_cut_to_the_same() -> None:
+    points = make_scaling()
+    launches = ("torchrun", "torch.distributed.launch")
+    alike = [replace(points[0], label=f"script, 1 rank, launch {name}") for name in launches]
+    columns = point_columns(alike, "throughput", Published(), has_intervals=False)
+    widths = {columns[place].key: width for place, width in fit_columns(columns, 76)}
+    room = widths["point"] - len("● ") - len("…")
+    assert alike[0].label[:room] != alike[1].label[:room]
+    assert {"samples_per_s", "throughput_speedup", "throughput_efficiency"} <= widths.keys()
+    assert point_columns(points, "throughput", Published(), has_intervals=False)[0].width <= 24

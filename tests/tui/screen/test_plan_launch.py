@@ -14,9 +14,10 @@ from engine.core.errors import DdptuiError, InputError
 from engine.core.plan import Plan
 from engine.store import ResultsPaths
 from tui.app import DdptuiApp
-from tui.check import CheckResult
+from tui.check import CheckResult, Estimate
 from tui.keys import Mode
 from tui.modals.launch import LaunchModal
+from tui.plan_command import describe_cost
 from tui.run_names import NamedRun
 from tui.start_runs import LaunchRequest, Started, begin
 from tui.view.run_row import RunRow
@@ -264,3 +265,13 @@ def test_begin_tells_everything_and_queues_what_the_supervisor_takes(
     assert told[1] == "checking that these runs can train here"
     assert "have not failed: skipped" in told[2]
     assert told[3].startswith("1 run, expected: about 12s")
+
+
+def test_what_is_expected_of_some_runs_is_said_though_nothing_is_known_of_others() -> None:
+    known, unknown = (
+        Estimate(num_steps=9, time_s=36.0, disk_bytes=2048),
+        Estimate(num_steps=None, time_s=None, disk_bytes=None),
+    )
+    assert describe_cost([known, known]) == "about 1:12, 4.0 KiB on disk"
+    assert describe_cost([known, unknown]) == "about 36s, 2.0 KiB on disk, and 1 run of which it is not known"
+    assert describe_cost([unknown]) == "n/a"

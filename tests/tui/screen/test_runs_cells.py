@@ -162,3 +162,10 @@ def test_eighty_columns_keep_what_matters_and_a_hundred_and_twenty_show_all() ->
     wide = [columns[place].key for place, _ in fit_columns(columns, 116)]
     assert narrow == ["mark", "run", "state", "progress", "loss", "accuracy", "samples", "time"]
     assert wide == [column.key for column in columns]
+
+
+def test_runs_that_only_their_hash_tells_apart_show_it_in_eighty_columns() -> None:
+    rows = [done_row("lr", f"rpc_pipeline-w2-r0-{letter * 6}", 1.0) for letter in "abc"]
+    widths = {columns_of(rows)[place].key: width for place, width in fit_columns(columns_of(rows), 76)}
+    assert widths["run"] >= len(rows[0].id)
+    assert {"state", "progress", "loss", "samples", "time"} <= widths.keys()

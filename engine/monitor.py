@@ -89,6 +89,8 @@ class Monitor:
         ranks = {}
         for rank in pids:
             used_s, rss_bytes = _usage(self._trees.get(rank, []))
+            if not rss_bytes:  # ended: who lives has memory, and its last figures are not zeros
+                continue
             before_s = self._used_s.get(rank)
             percent = None if before_s is None else max(0.0, 100.0 * (used_s - before_s) / elapsed_s)
             ranks[rank] = {"cpu_percent": percent, "rss_bytes": rss_bytes}

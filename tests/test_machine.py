@@ -75,10 +75,13 @@ def test_a_sample_holds_the_use_of_each_rank_and_its_children() -> None:
     assert isinstance(second["gpus"], list)
 
 
-def test_a_rank_that_has_gone_uses_nothing() -> None:
+def test_a_rank_that_has_ended_is_not_measured_as_one_without_memory() -> None:
     gone = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, gone.pid, os.WEXITED | os.WNOWAIT)
+    ended = {0: gone.pid, 1: os.getpid()}
+    assert list(Monitor(0).sample(ended)["ranks"]) == [1], "not yet reaped"
     gone.wait()
-    assert Monitor(0).sample({0: gone.pid})["ranks"] == {0: {"cpu_percent": None, "rss_bytes": 0}}
+    assert list(Monitor(0).sample(ended)["ranks"]) == [1]
 
 
 def test_a_sample_says_how_long_the_log_files_have_become(tmp_path: Path) -> None:

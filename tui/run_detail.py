@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.core.dossier import describe_dossier
 from engine.core.fields import mapping, sequence
+from engine.core.own_script import TRAINING_KEYS
 from engine.store import ResultsPaths, read_json
 from tui.failure_detail import describe_failure, failure_lines
 from tui.output import (
@@ -46,7 +47,7 @@ def show_run(results: ResultsPaths, name: str, *, as_json: bool) -> int:
     for line in ["", *failure_lines(failure)] if failure is not None else []:
         write_line(line)
     write_line()
-    for key, value in _flat(mapping(spec, "config")):
+    for key, value in _flat(_meant(mapping(spec, "config"))):
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         write_line(f"  {key:<30}{strip_escapes(text)}")
     write_line()
@@ -98,7 +99,12 @@ def _facts(view: RunRow, spec: dict[str, Any], summary: dict[str, Any] | None) -
 
 
 def _count(done: int | None, total: int | None) -> str:
-    return f"{'n/a' if done is None else done + 1}/{'n/a' if total is None else total}"
+    return f"{'n/a' if done is None else done + 1}{'' if total is None else f'/{total}'}"
+
+
+def _meant(config: dict[str, Any]) -> dict[str, Any]:
+    """Of a script only what ddptui does with it: keys of ddptui's own training say nothing about it."""
+    return {key: value for key, value in config.items() if key not in TRAINING_KEYS or not config.get("script")}
 
 
 def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

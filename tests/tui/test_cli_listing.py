@@ -124,6 +124,19 @@ def test_show_is_readable_and_names_the_files(ddptui: Cli, make_run: MakeRun, ca
     assert "results/first/runs/ddp-w2-r0-3fa9c1/attempts/1/logs" in out
 
 
+def test_show_says_of_a_script_only_what_is_meant_for_it(ddptui: Cli, make_run: MakeRun, capsys: Capture) -> None:
+    run = make_run("train-w2-r0-3fa9c1")
+    spec = json.loads(run.run.read_text())
+    keys = {"script": "train.py", "metrics": ["accuracy"], "partition_args": {"alpha": 0.5}, "launch": "torchrun"}
+    write_json(run.run, spec | {"config": spec["config"] | keys})
+    assert ddptui("show", "train") == 0
+    out = capsys.readouterr().out
+    assert "  launch " in out
+    assert "  world_size " in out
+    assert "  metrics " not in out
+    assert "  partition_args" not in out
+
+
 LOGS = {"rank0.out": "zero\n", "rank0.err": "careful\n", "rank1.out": "one\ntwo\nthree", "rank1.err": ""}
 
 

@@ -72,10 +72,10 @@ def run_file(options: RunOptions) -> int:
         queued = f"{count(len(runs), 'run')} queued, which go on by themselves"
         say(f"{queued}; follow them with `ddptui{where} attach`, end them with `ddptui{where} stop --all`")
         return 0
-    if options.screen is not None:
-        return open_screen(options.screen)
-    followed = _follow(runs, supervisor)
     selected = [NamedRun(spec.experiment, options.results.run(spec.experiment, spec.id)) for spec in plan.runs]
+    if options.screen is not None:
+        return open_screen(options.screen) or _close_after_screen(options, selected, gates)
+    followed = _follow(runs, supervisor)
     return _close(options.results, selected, gates, followed, as_json=options.as_json)
 
 
@@ -126,6 +126,23 @@ def _close(
         rest = f"{going_on} runs go on" if going_on else "all runs have ended"
         say(f"left: {rest}; `ddptui report` makes the report of what there is")
         return INTERRUPTED
+    return _sum_up(results, runs, gates, as_json=as_json)
+
+
+def _close_after_screen(options: RunOptions, runs: Sequence[NamedRun], gates: Sequence[Gate]) -> int:
+    """The same tables and reports as without the screen, once the runs have ended; it may have been left before."""
+    kept = [run for run in runs if run.paths.root.is_dir()]  # the screen deletes runs too
+    going_on = sum(not row.is_terminal for row in (RunReader(run).read() for run in kept))
+    if going_on or not kept:
+        rest = "the runs have not ended" if kept else "the runs were deleted"
+        if gates:
+            say(f"--fail-if was not judged: {rest}")
+        return 0
+    say("writing the report")
+    return _sum_up(options.results, kept, gates, as_json=options.as_json)
+
+
+def _sum_up(results: ResultsPaths, runs: Sequence[NamedRun], gates: Sequence[Gate], *, as_json: bool) -> int:
     from tui.closing import close_runs  # the report is loaded when there is something to report
 
     closing = close_runs(results, runs, gates, as_json=as_json)

@@ -45,6 +45,16 @@ def build(*, input_shape, num_classes):
     return Net(torch.nn.Flatten(), torch.nn.Linear(size, num_classes))
 """
 
+LEFT = """\
+import sys
+import tui.run_command
+from tui.cli import main
+tui.run_command.open_screen = lambda options: 0
+tui.run_command.check_terminal = lambda: None
+sys.stdout.isatty = lambda: True
+sys.exit(main(["run", "e.toml"]))
+"""
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Path]:
@@ -91,6 +101,12 @@ def test_a_run_ends_with_a_table_and_a_report_and_is_not_run_twice(project: Path
     answer = json.loads(done.stdout)
     assert [run["state"] for run in answer["runs"]] == ["succeeded"]
     assert len(answer["broken_gates"]) == 1
+
+    (project / "results/first/report.html").unlink()
+    done = subprocess.run([sys.executable, "-c", LEFT], cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "report: results/first/report.html" in done.stderr
+    assert (project / "results/first/report.html").exists(), "who leaves the screen has the report too"
 
     assert _ddptui(project, "report").stdout.splitlines()[-1] == "results/first/report.html"
     for what in ("events", "runs", "summary", "epochs", "ranks", "system"):

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from engine.core.errors import InputError
-from engine.store import ResultsPaths, RunPaths, list_experiments, list_runs
+from engine.core.fields import sequence
+from engine.store import ResultsPaths, RunPaths, list_experiments, list_runs, read_json
 
 __all__ = ["NamedRun", "find_experiments", "find_run", "list_named_runs"]
 
@@ -26,12 +27,15 @@ class NamedRun:
 
 
 def list_named_runs(results: ResultsPaths) -> list[NamedRun]:
-    """Every run of the results folder, by experiment and id."""
-    return [
-        NamedRun(experiment, paths)
-        for experiment in list_experiments(results)
-        for paths in list_runs(results.experiment(experiment))
-    ]
+    """Every run of the results folder, by experiment; as on the screen in the order of its plan, others after them."""
+    return [NamedRun(name, paths) for name in list_experiments(results) for paths in _in_order(results, name)]
+
+
+def _in_order(results: ResultsPaths, experiment: str) -> list[RunPaths]:
+    folder = results.experiment(experiment)
+    planned = [run_id for run_id in sequence(read_json(folder.plan) or {}, "run_ids") if isinstance(run_id, str)]
+    place = {run_id: number for number, run_id in enumerate(planned)}
+    return sorted(list_runs(folder), key=lambda run: place.get(run.run_id, len(place)))
 
 
 def find_run(results: ResultsPaths, name: str) -> NamedRun:

@@ -216,3 +216,17 @@ def test_a_run_that_hung_says_where_its_newest_dossier_is(ddptui: Cli, make_run:
     paths.attempt(2).dossier_text.write_text("verdict")
     ddptui("ls", "--json")
     assert json.loads(capsys.readouterr().out)[0]["dossier"].endswith("attempts/2/dossier.txt")
+
+
+def test_ls_has_the_order_of_the_plan_and_runs_of_earlier_plans_last(
+    ddptui: Cli, make_run: MakeRun, capsys: Capture
+) -> None:
+    ids = ["single-w1-r0-3fa9c1", "ddp-w2-r0-3fa9c1", "ddp-w1-r0-3fa9c1"]
+    for run_id in ids:
+        experiment = make_run(run_id).root.parent.parent
+    write_json(experiment / "plan.json", {"run_ids": ids[:2]})
+    assert ddptui("ls", "--json") == 0
+    assert [run["id"] for run in json.loads(capsys.readouterr().out)] == ids
+    assert ddptui("ls", "compare") == 0
+    out = capsys.readouterr().out
+    assert out.index("\nsingle ") < out.index("\nddp, 2 ranks")

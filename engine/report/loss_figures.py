@@ -55,6 +55,8 @@ def draw_losses(data: ExperimentData, folder: Path) -> Drawn:
     axes.axvline(0.0, color="#888888", linewidth=0.8)
     axes.set_yticks(range(len(known)), [_label(label, lost) for label, lost in known])
     axes.set_ylim(len(known) - 0.4, -0.6)
+    if min(gains) < 0.0:  # bars that end at the frame look cut off
+        axes.set_xlim(left=min(gains) - 0.02 * (max(ends) - min(gains)))
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("% of the device time; left of 0: gained")
     path = folder / f"{name}.png"

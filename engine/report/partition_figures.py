@@ -31,7 +31,8 @@ def draw_partitions(data: ExperimentData, folder: Path) -> Drawn:
             label = point.label if own in point.label else f"{point.label}: {own}"
             found.append((short_text(label), total_coverage(coverage_of(run))))
     if not found:
-        return Drawn(name=name, caption=caption, path=None, reason="no run has told which samples its ranks saw in an epoch")
+        reason = "no run has told which samples its ranks saw in an epoch"
+        return Drawn(name=name, caption=caption, path=None, reason=reason)
     figure, (axes,) = new_figure(1, width=9.0, height=1.8 + 0.62 * len(found))
     thickness = 0.8 / len(_MEASURES)
     for number, (key, words) in enumerate(_MEASURES):

@@ -244,9 +244,14 @@ def _figures(parts: Sequence[_Part], samples: Column, *, is_partial: bool) -> di
         "loss": _mean_loss(parts, samples),
         "accuracy": _accuracy(parts),
         "samples_per_s": None if not any(samples) else nan_column(len(samples)) if is_partial else rates,
-        "step_s": [total / len(parts) for total in _sums([p.step_s for p in parts])],
+        "step_s": _step_times(parts),
         "lr": _first_known([part.lr for part in parts]),
     }
+
+
+def _step_times(parts: Sequence[_Part]) -> Column:
+    """A step of no time was not measured: the first line of a script does not tell since when."""
+    return [sum(each) / len(each) if all(each) else NAN for each in zip(*(p.step_s for p in parts), strict=True)]
 
 
 def _sums(columns: Sequence[Column]) -> Column:

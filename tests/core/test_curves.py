@@ -97,6 +97,12 @@ def test_one_rank_gives_a_point_for_each_line():
     assert curves.curve("nothing") is None
 
 
+def test_a_step_of_which_nobody_told_since_when_took_an_unknown_time():
+    curves = fold(start(), step(0, 0, window_s=0.0, phases={}), step(0, 1, window_s=0.5, phases={}))
+    assert values(curves, "step_s") == pytest.approx([NAN, 0.5], nan_ok=True)
+    assert values(curves, "samples_per_s") == pytest.approx([NAN, 16.0], nan_ok=True)
+
+
 def test_windows_of_two_ranks_are_combined_over_the_coarser_one():
     curves = fold(start(0, world_size=2), start(1, world_size=2))
     fold(step(0, 7, first=0, loss=1.0, window_s=4.0), step(0, 15, first=8, loss=3.0, window_s=4.0), curves=curves)

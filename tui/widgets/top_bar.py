@@ -20,11 +20,9 @@ from tui.view.snapshot import EMPTY, Snapshot
 
 __all__ = ["TopBar"]
 
-_FORMS = ("named", "plain", "digits")
-"""From the longest to the shortest: with our name, without it, and with the name of the shown mode alone."""
-
-_NUM_KEPT = 2
-"""Words on the right that the modes make room for."""
+_FORMS = (("named", 2), ("plain", 1), ("digits", 0))
+"""From the longest to the shortest: with our name, without it, and with the name of the shown mode alone; each with the
+number of words on the right for which it makes room."""
 
 
 class TopBar(Widget):
@@ -91,11 +89,13 @@ class TopBar(Widget):
         return tuple(words)
 
     def render(self) -> RenderResult:
-        """The line, as wide as the screen: host and age stay as long as there is room for anything."""
+        """The line, as wide as the screen: the age stays as long as there is room for anything."""
         width = self.size.width
-        needed = sum(len(word) + 3 for word in self._words[:_NUM_KEPT])
-        line = next((line for line in map(self._modes, _FORMS) if line.cell_len + needed <= width), None)
-        line = line if line is not None else self._modes(_FORMS[-1])
+        line = Text()
+        for form, num_kept in _FORMS:
+            line = self._modes(form)
+            if line.cell_len + sum(len(word) + 3 for word in self._words[:num_kept]) <= width:
+                break
         right = Text()
         for word in self._words:
             piece = Text(f" {word} ", style=self._style_of(word))

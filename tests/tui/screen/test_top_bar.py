@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from screen_driver import FakeFeed, screen_lines
@@ -28,13 +29,19 @@ def first_line(app: DdptuiApp, width: int) -> str:
 
 
 @pytest.mark.parametrize("width", [200, 120, 100, 80, 72, 60, 50])
-def test_host_and_age_are_seen_at_every_width(width: int, app: DdptuiApp, feed: FakeFeed) -> None:
+def test_the_age_is_seen_at_every_width(width: int, app: DdptuiApp, feed: FakeFeed) -> None:
     feed.snapshot = Snapshot(revision=1, read_s=NOW_S, rows=(make_row("a", "running"),))
     line = first_line(app, width)
     assert len(line) == width
-    assert "box-01" in line
     assert "no data yet" in line
     assert "1 Runs" in line
+
+
+def test_the_modes_keep_their_names_in_eighty_columns_and_the_host_gives_way(app: DdptuiApp, feed: FakeFeed) -> None:
+    feed.snapshot = Snapshot(revision=1, read_s=NOW_S, rows=(make_row("a", ended_s=time.time() - 1),))
+    line = first_line(app, 80)
+    assert "3 Compare" in line
+    assert "idle, last " in line
 
 
 def test_what_matters_less_falls_off_first(app: DdptuiApp, feed: FakeFeed, session: Session) -> None:

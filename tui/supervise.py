@@ -94,7 +94,8 @@ def retry_runs(results: ResultsPaths, names: Sequence[str], *, failed: bool) -> 
         supervisor = Supervisor(results)
         supervisor.warn(say)
         started = supervisor.ensure()
-        say("started a supervisor, which takes up what was left" if started else "its supervisor is at work")
+        going = "a supervisor is at work, nothing was left behind; name the runs to retry, or give --failed"
+        say("started a supervisor, which takes up what was left" if started else going)
         return 0
     runs = list_named_runs(results) if failed else [find_run(results, name) for name in names]
     views = [RunReader(run).read() for run in runs]

@@ -196,8 +196,7 @@ def _ideal(chart: str, everything: Sequence[PointRow], points: Sequence[PointRow
         y = [rate.value * place / devices for place in x]
     else:
         return None
-    label = "100 %" if chart == "efficiency" else "ideal"
-    return Line(label=label, color=IDEAL_COLOR, x=x, y=y, num_points=len(x), is_dashed=True)
+    return Line(label="ideal", color=IDEAL_COLOR, x=x, y=y, num_points=len(x), is_dashed=True)
 
 
 def _ideal_places(sizes: Sequence[int]) -> list[float]:

@@ -44,7 +44,7 @@ def test_the_three_charts_hold_series_ideal_and_interval() -> None:
     ideal = line_of(speedup, "ideal")
     assert ideal.is_dashed
     assert list(zip(ideal.x, ideal.y, strict=True)) == [(1.0, 1.0), (2.0, 2.0), (3.0, 3.0), (4.0, 4.0)]
-    assert set(line_of(efficiency, "100 %").y) == {1.0}
+    assert set(line_of(efficiency, "ideal").y) == {1.0}
     assert efficiency.y_format == "ratio"
     assert line_of(throughput, "ideal").y[-1] == pytest.approx(4000.0)
     assert all(chart.x_ticks == (1.0, 2.0, 4.0) for chart in (speedup, efficiency, throughput))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -48,7 +49,7 @@ class NonFinite(NamedTuple):
     what: str
 
 
-class Signs:
+class Signs(ABC):
     """What is known of the ranks of one node.
 
     Attributes:
@@ -62,14 +63,15 @@ class Signs:
         self.times_s: list[float] = []
         self.nonfinite: NonFinite | None = None
 
+    @abstractmethod
     def look(self, now_s: float) -> None:
         """Take what is new.
 
         Args:
             now_s: monotonic seconds.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def whereabouts(self, rank: int, *, is_over: bool = False) -> Whereabouts:
         """Return the place of a rank as the watch wants it.
 
@@ -77,7 +79,6 @@ class Signs:
             rank: one of ``places``.
             is_over: whether it has ended.
         """
-        raise NotImplementedError
 
 
 class BeatSigns(Signs):

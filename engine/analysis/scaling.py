@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -114,7 +114,23 @@ class _Comparison:
     throughput_speedup: Estimate | None = None
     time_speedup: Estimate | None = None
     device_ratio: float | None = None
+    lost: Lost | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def throughput_efficiency(self) -> Estimate | None:
+        return self._per_device(self.throughput_speedup)
+
+    @property
+    def time_efficiency(self) -> Estimate | None:
+        return self._per_device(self.time_speedup)
+
+    @property
+    def time_saved_ratio(self) -> Estimate | None:
+        return self.time_speedup.mapped(lambda value: 1 - 1 / value) if self.time_speedup is not None else None
+
+    def _per_device(self, speedup: Estimate | None) -> Estimate | None:
+        return speedup.scaled(1 / self.device_ratio) if speedup is not None and self.device_ratio else None
 
 
 def _make_point(point: str, groups: Mapping[str, list[Run]], labels: Mapping[str, tuple[str, str]]) -> PointRow:
@@ -123,16 +139,10 @@ def _make_point(point: str, groups: Mapping[str, list[Run]], labels: Mapping[str
     spec, summary = good[0] if good else group[0]
     baseline = text(spec, "baseline") or ""
     comparison = _compare(good, baseline, groups, is_baseline=baseline == point)
-    time_speedup, throughput_speedup = comparison.time_speedup, comparison.throughput_speedup
-    ratio = comparison.device_ratio
 
     def median(*keys: str) -> Estimate | None:
         return estimate(_values(good, *keys))
 
-    def per_device(speedup: Estimate | None) -> Estimate | None:
-        return speedup.scaled(1 / ratio) if speedup is not None and ratio else None
-
-    time_efficiency, throughput_efficiency = per_device(time_speedup), per_device(throughput_speedup)
     epochs_done, samples_seen = median("epochs_done"), median("samples_seen")
     return PointRow(
         point=point,
@@ -156,20 +166,12 @@ def _make_point(point: str, groups: Mapping[str, list[Run]], labels: Mapping[str
         epoch_train_s=median("time", "epoch_train_s_mean"),
         samples_per_s=median("throughput", "samples_per_s"),
         step_s=median("throughput", "step_s_median"),
-        throughput_speedup=throughput_speedup,
-        throughput_efficiency=throughput_efficiency,
-        time_speedup=time_speedup,
-        time_efficiency=time_efficiency,
-        time_saved_ratio=time_speedup.mapped(lambda value: 1 - 1 / value) if time_speedup is not None else None,
-        lost=explain_loss(
-            good,
-            _succeeded(groups.get(baseline, [])),
-            time_efficiency=time_efficiency.value if time_efficiency else None,
-            throughput_efficiency=throughput_efficiency.value if throughput_efficiency else None,
-            device_ratio=ratio,
-        )
-        if baseline != point
-        else None,
+        throughput_speedup=comparison.throughput_speedup,
+        throughput_efficiency=comparison.throughput_efficiency,
+        time_speedup=comparison.time_speedup,
+        time_efficiency=comparison.time_efficiency,
+        time_saved_ratio=comparison.time_saved_ratio,
+        lost=comparison.lost,
         real_s=estimate([_of_ranks(run, "real_s", max) for run in good]),
         user_s=estimate([_of_ranks(run, "user_s", fmean) for run in good]),
         system_s=estimate([_of_ranks(run, "system_s", fmean) for run in good]),
@@ -213,12 +215,21 @@ def _compare(good: Sequence[Run], baseline: str, groups: Mapping[str, list[Run]]
         notes.append(
             f"{100 * rate.value / ratio:.0f} % of the ideal: its devices were faster than the baseline's, why?"
         )
-    return _Comparison(
+    comparison = _Comparison(
         throughput_speedup=rate,
         time_speedup=None if unequal else estimate_ratio(_values(base, *_TOTAL), _values(good, *_TOTAL)),
         device_ratio=ratio,
         notes=tuple(notes),
     )
+    time, throughput = comparison.time_efficiency, comparison.throughput_efficiency
+    lost = explain_loss(
+        good,
+        base,
+        time_efficiency=time.value if time else None,
+        throughput_efficiency=throughput.value if throughput else None,
+        device_ratio=ratio,
+    )
+    return replace(comparison, lost=lost)
 
 
 _RATE = ("throughput", "samples_per_s")

@@ -454,4 +454,5 @@ def test_no_line_of_a_stranger_stops_the_fold_and_the_summary_is_plain_json(even
     result = RunFold(spec)
     result.extend(events)
     result.progress()
-    json.dumps(result.summary({"state": 5, "reason": None}, envs), allow_nan=False)
+    summary = result.summary({"state": 5, "reason": None}, envs)
+    assert json.loads(json.dumps(summary, allow_nan=False)).keys() == summary.keys()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence, Set
 from statistics import fmean
 from typing import Any
 
+from engine.core.confounds import OTHER_LOAD
 from engine.core.fields import mapping, sequence, text, whole
 
 __all__ = ["compare_fairly", "merge_alike", "own_confounds"]
@@ -22,7 +23,6 @@ _OF_THE_STRATEGY = {
 """Keys that differ because the strategy or its size does, whose effect is compared (batch, rate, device) below, or that
 the run itself names (slow)."""
 
-_OTHERS_BEGIN = "other processes used "
 _UNLIKE_PERCENT = 10.0
 
 _RESOLVED = {
@@ -64,11 +64,11 @@ def _other_load(runs: Sequence[Run], baseline: Sequence[Run]) -> list[str]:
     ours, theirs = _percent_of_others(runs), _percent_of_others(baseline)
     if ours is None or theirs is None or abs(ours - theirs) <= _UNLIKE_PERCENT:
         return []
-    return [f"other processes used {ours:.0f} % of the CPU, in the baseline's runs {theirs:.0f} %"]
+    return [f"{OTHER_LOAD}{ours:.0f} % of the CPU, in the baseline's runs {theirs:.0f} %"]
 
 
 def _percent_of_others(runs: Sequence[Run]) -> float | None:
-    lines = [line for line in _confounds(runs) if line.startswith(_OTHERS_BEGIN)]
+    lines = [line for line in _confounds(runs) if line.startswith(OTHER_LOAD)]
     return fmean(float(_NUMBER.findall(line)[0]) for line in lines) if lines else None
 
 

@@ -11,7 +11,10 @@ from engine.core.rank_record import RankRecord
 from engine.core.run_record import RunRecord
 from engine.core.training_confounds import find_training_confounds
 
-__all__ = ["find_confounds"]
+__all__ = ["OTHER_LOAD", "find_confounds"]
+
+OTHER_LOAD = "other processes used "
+"""How the line about other load begins; the percentage follows."""
 
 BUSY_CPU_PERCENT = 10.0
 
@@ -104,5 +107,5 @@ def _cpu_of_others(record: RunRecord, envs: Sequence[Mapping[str, Any]]) -> list
         others = (load.cpu_percent - load.ranks_cpu_percent / num_cores) / load.num_samples
         if others > BUSY_CPU_PERCENT:
             host = text(envs[node_rank], "host") or f"node {node_rank}"
-            lines.append(f"other processes used {others:.0f} % of the CPU of {host} during the run")
+            lines.append(f"{OTHER_LOAD}{others:.0f} % of the CPU of {host} during the run")
     return lines

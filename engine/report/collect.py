@@ -70,6 +70,11 @@ class ExperimentData:
         """What the runs say of their data, such as that it is synthetic."""
         return list(dict.fromkeys(note for run in self.runs if (note := text(run.summary, "data_note")) is not None))
 
+    @property
+    def is_made_up(self) -> bool:
+        """Whether any run trained on synthetic data: pictures and tables are to say so."""
+        return any("synthetic" in note for note in self.data_notes)
+
     @cached_property
     def published(self) -> Published:
         """What others have published, matched to our points."""

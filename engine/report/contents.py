@@ -217,7 +217,7 @@ def _reference(data: ExperimentData) -> list[Block]:
         for figure in published.figures
         if (theirs := published.value(point.point, figure)) is not None
     ]
-    ours = "ours (synthetic data)" if any("synthetic" in note for note in data.data_notes) else "ours"
+    ours = "ours (synthetic data)" if data.is_made_up else "ours"
     header = ["point", "figure", "published", ours, "ours over published"]
     blocks: list[Block] = [Table(header=header, rows=rows, numeric=frozenset({2, 3, 4}))] if rows else []
     return [*blocks, Bullets(lines=list(published.lines))] if published.lines else blocks

@@ -50,7 +50,7 @@ def subtitle(data: ExperimentData, *, with_baseline: bool = True) -> str:
 
 def titled(data: ExperimentData, word: str) -> str:
     """The title of a picture: what it is of, and where the data is made up, that."""
-    made_up = " (synthetic data)" if any("synthetic" in note for note in data.data_notes) else ""
+    made_up = " (synthetic data)" if data.is_made_up else ""
     return f"{word}: {short_text(data.name)}{made_up}"
 
 

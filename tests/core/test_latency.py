@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.core.latency import MAX_REPEATS
+from engine.core.latency import MAX_TIMES
 from engine.core.metrics import RunFold
 
 
@@ -47,5 +47,5 @@ def test_what_is_no_time_does_not_count() -> None:
     found = latency_of({"rank": 0, "all_reduce_s": odd, "barrier_s": "soon", "all_reduce_bytes": "four"})
     assert found["all_reduce"] == {"median_s": 0.25, "p5_s": 0.25, "p95_s": 0.25, "num_repeats": 1, "num_bytes": None}
     assert found["barrier"] == {"median_s": None, "p5_s": None, "p95_s": None, "num_repeats": None}
-    many = latency_of({"rank": 0, "all_reduce_s": [1.0] * MAX_REPEATS + [5.0] * 10 * MAX_REPEATS})
+    many = latency_of({"rank": 0, "all_reduce_s": [1.0] * MAX_TIMES + [5.0] * 10 * MAX_TIMES})
     assert many["all_reduce"]["p95_s"] == 1.0
